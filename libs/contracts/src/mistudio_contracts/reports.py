@@ -1,0 +1,141 @@
+"""Reports: what workers tell the catalog. The catalog alone turns them into public events."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .base import Identifier, Message, Percent, Pool, UtcDatetime, utcnow
+from .states import LoadStage
+from .values import (
+    Artifact,
+    ColumnFile,
+    ColumnSummary,
+    DatasetFacts,
+    Failure,
+    ModelFacts,
+    ResidentModel,
+    ShardPlan,
+    Skipped,
+)
+
+
+class Report(Message):
+    task_id: Identifier
+
+
+class LoadProgressedReport(Report):
+    """Live only, on core NATS: ``progress`` is of the whole load, 0–100."""
+
+    model_id: Identifier
+    stage: LoadStage
+    progress: Percent
+    message: str = ""
+    bytes_done: int | None = Field(default=None, ge=0)
+    bytes_total: int | None = Field(default=None, ge=0)
+    bytes_per_second: float | None = Field(default=None, ge=0)
+
+
+class ModelPreparedReport(Report):
+    model_id: Identifier
+    facts: ModelFacts
+    artifact: Artifact
+    seconds: float = Field(ge=0)
+
+
+class ModelPlacedReport(Report):
+    model_id: Identifier
+    device_id: Identifier
+    memory_usage_bytes: int = Field(ge=0, description="Measured on the device, not estimated.")
+    seconds: float = Field(ge=0)
+
+
+class ModelEvictedReport(Report):
+    """A resident model left the device; ``reason`` is ``requested``, ``lru`` or ``shutdown``."""
+
+    model_id: Identifier
+    device_id: Identifier
+    reason: str
+    freed_bytes: int = Field(ge=0)
+
+
+class ModelWorkFailedReport(Report):
+    model_id: Identifier
+    failure: Failure
+
+
+class DatasetIngestedReport(Report):
+    dataset_id: Identifier
+    facts: DatasetFacts
+
+
+class DatasetFailedReport(Report):
+    dataset_id: Identifier
+    failure: Failure
+
+
+class ExtractionPlannedReport(Report):
+    """The samples kept and the shards still to compute; none means that the cache has it all.
+
+    ``shards`` is every shard of the requested samples; those with no hook points to compute are
+    already in the store.
+    """
+
+    extraction_id: Identifier
+    samples: int = Field(ge=1)
+    tokens: int = Field(ge=1)
+    skipped: Skipped = Skipped()
+    shards: list[ShardPlan]
+
+
+class ShardProgressedReport(Report):
+    """Live only, on core NATS."""
+
+    extraction_id: Identifier
+    shard_index: int = Field(ge=0)
+    samples_done: int = Field(ge=0)
+
+
+class ShardCapturedReport(Report):
+    extraction_id: Identifier
+    shard_index: int = Field(ge=0)
+    device_id: Identifier
+    files: list[ColumnFile]
+    tokens: int = Field(ge=1)
+    seconds: float = Field(ge=0)
+
+
+class ExtractionCommittedReport(Report):
+    """``columns`` are all columns of the store now; ``storage_path`` is where it lies."""
+
+    extraction_id: Identifier
+    storage_path: str
+    columns: list[ColumnSummary]
+    token_bytes: int = Field(ge=0)
+
+
+class ExtractionWorkFailedReport(Report):
+    extraction_id: Identifier
+    failure: Failure
+
+
+class StoreEvictedReport(Report):
+    store_key: str
+    freed_bytes: int = Field(ge=0)
+    columns_left: int = Field(ge=0)
+
+
+class DeviceReport(Message):
+    """An extractor's heartbeat, answered with :class:`~.rpc.DeviceOrders`."""
+
+    device_id: Identifier
+    pool: Pool
+    kind: str = Field(description="cpu, cuda or tegra")
+    name: str
+    started_at: UtcDatetime
+    memory_total_bytes: int = Field(ge=0)
+    memory_budget_bytes: int = Field(ge=0)
+    memory_used_bytes: int = Field(ge=0)
+    residents: list[ResidentModel] = Field(default_factory=list)
+    store_bytes: int = Field(default=0, ge=0)
+    store_free_bytes: int = Field(default=0, ge=0)
+    reported_at: UtcDatetime = Field(default_factory=utcnow)

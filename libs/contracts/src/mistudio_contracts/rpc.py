@@ -1,0 +1,222 @@
+"""Request/reply over core NATS: how the gateway reads and asks, and how workers ask."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import Field, StringConstraints
+
+from .base import Fingerprint, Identifier, Message, UtcDatetime, Value
+from .errors import ErrorBody, InvalidInput, MiStudioError
+from .states import (
+    DatasetFormat,
+    DatasetSource,
+    ExtractionStatus,
+    ModelStatus,
+    Quantization,
+    Source,
+)
+from .values import RelativePath
+
+T = TypeVar("T")
+Limit = Annotated[int, Field(ge=1, le=500)]
+Offset = Annotated[int, Field(ge=0, le=10_000_000)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+ModelIdentifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)
+]
+
+
+class Reply(Value, Generic[T]):
+    """Either a result or an error; never both."""
+
+    result: T | None = None
+    error: ErrorBody | None = None
+
+    def unwrap(self) -> T:
+        """Return the result, or raise the error as its exception class."""
+        if self.error is not None:
+            raise MiStudioError.from_body(self.error)
+        if self.result is None:
+            raise InvalidInput("the reply holds neither a result nor an error")
+        return self.result
+
+
+class Request(Message):
+    """``actor`` is the token's subject; ``idempotency_key`` makes a repeat answer the same."""
+
+    actor: str = Field(default="system", max_length=200)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class Done(Value):
+    """An answer with nothing to say."""
+
+    done: bool = True
+
+
+class RegisterModelRequest(Request):
+    name: Name
+    source: Source
+    model_identifier: ModelIdentifier
+    model_type: str | None = Field(
+        default=None, max_length=100, description="Checked against the config when given."
+    )
+    revision: str | None = Field(default=None, max_length=200)
+    quantization: Quantization = Quantization.NONE
+    auto_load: bool = False
+
+
+class ListModelsRequest(Request):
+    status: ModelStatus | None = None
+    model_type: str | None = None
+    search: str | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class GetModelRequest(Request):
+    model_id: Identifier
+
+
+class UpdateModelRequest(Request):
+    """Change a model that is not loading. ``if_match`` is the ``updated_at`` last seen."""
+
+    model_id: Identifier
+    name: Name | None = None
+    quantization: Quantization | None = None
+    if_match: UtcDatetime | None = None
+
+
+class DeleteModelRequest(Request):
+    model_id: Identifier
+
+
+class LoadModelRequest(Request):
+    model_id: Identifier
+    quantization: Quantization | None = None
+
+
+class UnloadModelRequest(Request):
+    model_id: Identifier
+
+
+class CancelLoadRequest(Request):
+    model_id: Identifier
+
+
+class RegisterDatasetRequest(Request):
+    """``identifier`` is the object's name, a path under an allowed root, or a hub id."""
+
+    name: Name
+    source: DatasetSource
+    identifier: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    format: DatasetFormat | None = None
+    text_column: str | None = Field(default=None, max_length=200)
+    split: str = Field(default="train", min_length=1, max_length=100)
+    subset: str | None = Field(default=None, max_length=200)
+    revision: str | None = Field(default=None, max_length=200)
+
+
+class ListDatasetsRequest(Request):
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class GetDatasetRequest(Request):
+    dataset_id: Identifier
+
+
+class DeleteDatasetRequest(Request):
+    dataset_id: Identifier
+
+
+class ExtractionRequest(Request):
+    """The command's payload travels unchanged inside."""
+
+    command: dict[str, Any]
+
+
+class ListExtractionsRequest(Request):
+    model_id: Identifier | None = None
+    dataset_id: Identifier | None = None
+    status: ExtractionStatus | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class GetExtractionRequest(Request):
+    """With ``model_id`` the extraction must belong to that model."""
+
+    extraction_id: Identifier
+    model_id: Identifier | None = None
+
+
+class CancelExtractionRequest(Request):
+    extraction_id: Identifier
+
+
+class ListCachesRequest(Request):
+    model_id: Identifier | None = None
+    dataset_id: Identifier | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class GetCacheRequest(Request):
+    cache_id: Identifier
+
+
+class EvictCacheRequest(Request):
+    cache_id: Identifier
+
+
+class ListDevicesRequest(Request):
+    pass
+
+
+class InspectModelRequest(Request):
+    """Ask a loader what a checkpoint is, from its config and headers alone."""
+
+    source: Source
+    model_identifier: ModelIdentifier
+    revision: str | None = None
+
+
+class DeviceOrders(Value):
+    """The catalog's answer to a heartbeat: models that must leave, tasks that are void."""
+
+    release: list[Identifier] = Field(default_factory=list)
+    cancelled: list[Identifier] = Field(default_factory=list)
+
+
+class ReleaseModel(Message):
+    """Broadcast to a pool: let go of a model. Lost messages are made good by heartbeats."""
+
+    model_id: Identifier
+    task_id: Identifier
+
+
+class CancelWork(Message):
+    """Broadcast to a pool: stop work on these tasks at the next safe boundary."""
+
+    task_ids: list[Identifier]
+
+
+class ListStoreFilesRequest(Request):
+    store_key: Fingerprint
+
+
+class ReadStoreFileRequest(Request):
+    """Read at most ``length`` bytes; the reply's ``data`` is base64."""
+
+    store_key: Fingerprint
+    path: RelativePath
+    offset: int = Field(default=0, ge=0)
+    length: int = Field(default=1_048_576, ge=1, le=2_097_152)
+
+
+class FileChunk(Value):
+    data: str
+    total_bytes: int
+    eof: bool

@@ -1,0 +1,116 @@
+"""States, stages and the closed vocabularies of the contract."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class _Str(str, Enum):
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class ModelStatus(_Str):
+    PENDING = "pending"
+    LOADING = "loading"
+    READY = "ready"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+
+
+class LoadStage(_Str):
+    """What a loading model is doing, in order."""
+
+    RESOLVING = "resolving"
+    DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
+    QUANTIZING = "quantizing"
+    PLACING = "placing"
+
+
+class ExtractionStatus(_Str):
+    QUEUED = "queued"
+    EXTRACTING = "extracting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (self.COMPLETED, self.FAILED, self.CANCELLED)
+
+
+class DatasetStatus(_Str):
+    INGESTING = "ingesting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Source(_Str):
+    """Where a model comes from. ``custom`` is a local directory with a user's own checkpoint."""
+
+    HUGGINGFACE = "huggingface"
+    LOCAL = "local"
+    CUSTOM = "custom"
+
+
+class DatasetSource(_Str):
+    UPLOAD = "upload"
+    LOCAL = "local"
+    HUGGINGFACE = "huggingface"
+
+
+class DatasetFormat(_Str):
+    JSONL = "jsonl"
+    TEXT = "text"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Quantization(_Str):
+    NONE = "none"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
+class Dtype(_Str):
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class Scope(_Str):
+    READ = "model:read"
+    WRITE = "model:write"
+    ADMIN = "model:admin"
+
+
+MODEL_TRANSITIONS: dict[ModelStatus, frozenset[ModelStatus]] = {
+    ModelStatus.PENDING: frozenset({ModelStatus.LOADING}),
+    ModelStatus.LOADING: frozenset(
+        {ModelStatus.READY, ModelStatus.FAILED, ModelStatus.UNLOADED, ModelStatus.PENDING}
+    ),
+    ModelStatus.READY: frozenset({ModelStatus.UNLOADED, ModelStatus.FAILED}),
+    ModelStatus.UNLOADED: frozenset({ModelStatus.LOADING}),
+    ModelStatus.FAILED: frozenset({ModelStatus.LOADING}),
+}
+"""From each status, the statuses that may follow. A cancelled load goes back whence it came."""
+
+EXTRACTION_TRANSITIONS: dict[ExtractionStatus, frozenset[ExtractionStatus]] = {
+    ExtractionStatus.QUEUED: frozenset(
+        {
+            ExtractionStatus.EXTRACTING,
+            ExtractionStatus.COMPLETED,
+            ExtractionStatus.FAILED,
+            ExtractionStatus.CANCELLED,
+        }
+    ),
+    ExtractionStatus.EXTRACTING: frozenset(
+        {ExtractionStatus.COMPLETED, ExtractionStatus.FAILED, ExtractionStatus.CANCELLED}
+    ),
+    ExtractionStatus.COMPLETED: frozenset(),
+    ExtractionStatus.FAILED: frozenset(),
+    ExtractionStatus.CANCELLED: frozenset(),
+}

@@ -1,0 +1,176 @@
+"""Parts that several messages share: artifacts, datasets, tokenisation, columns, shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from .base import Fingerprint, Identifier, Value
+from .errors import ErrorBody
+from .states import DatasetFormat, Dtype, Quantization
+
+_HOOK = re.compile(r"^layers\.(0|[1-9]\d{0,4})\.resid_post$")
+
+
+def _hook_point(value: str) -> str:
+    if not _HOOK.match(value):
+        raise ValueError("a hook point reads layers.N.resid_post, for instance layers.6.resid_post")
+    return value
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\x00" in value or "\\" in value:
+        raise ValueError("a path must be relative and stay inside its root")
+    return value
+
+
+HookPoint = Annotated[str, StringConstraints(max_length=64), AfterValidator(_hook_point)]
+RelativePath = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_inside)
+]
+
+
+def resid_post(layer: int) -> str:
+    """Return the hook point of the residual stream after block ``layer``."""
+    return f"layers.{layer}.resid_post"
+
+
+def layer_of(hook_point: str) -> int:
+    """Return the block index of a hook point such as ``layers.6.resid_post``."""
+    return int(hook_point.split(".")[1])
+
+
+class ModelFacts(Value):
+    """What ``config.json`` and the weight headers say, read without loading a weight."""
+
+    model_type: str
+    architecture: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    parameter_count: int | None = Field(default=None, ge=0)
+    hidden_size: int | None = Field(default=None, ge=1)
+    num_layers: int | None = Field(default=None, ge=1)
+    vocab_size: int | None = Field(default=None, ge=1)
+    context_length: int | None = Field(default=None, ge=1)
+    dtype: Dtype | None = None
+    weight_bytes: int | None = Field(default=None, ge=0)
+    revision: str | None = None
+
+
+class Artifact(Value):
+    """A prepared artifact on the pool's shared disk, at ``models/<fingerprint>/``."""
+
+    fingerprint: Fingerprint
+    quantization: Quantization
+    dtype: Dtype
+    bytes: int = Field(ge=0, description="Bytes of the safetensors files.")
+
+
+class Tokenization(Value):
+    """How text becomes ``input_ids``. Part of what identifies a cache.
+
+    ``max_length`` null means the model's context. A longer sample is cut to ``max_length`` when
+    ``truncate``; else it is left out and counted.
+    """
+
+    column: str | None = Field(default=None, max_length=200)
+    add_special_tokens: bool = True
+    max_length: int | None = Field(default=None, ge=1, le=1_048_576)
+    truncate: bool = False
+
+
+class DatasetRef(Value):
+    """A canonical dataset on the pool's shared disk, at ``datasets/<fingerprint>/``."""
+
+    dataset_id: Identifier
+    fingerprint: Fingerprint
+    sample_count: int = Field(ge=1)
+
+
+class DatasetFacts(Value):
+    """What ingestion found: ``columns`` maps each column to ``text``, ``tokens`` or ``other``."""
+
+    fingerprint: Fingerprint
+    format: DatasetFormat
+    sample_count: int = Field(ge=1)
+    file_size_bytes: int = Field(ge=0)
+    columns: dict[str, str]
+    text_column: str | None = None
+    preview: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class ShardPlan(Value):
+    """One unit of work: consecutive samples of the store, and the columns it must compute.
+
+    ``sample_start`` counts the store's samples (those kept by tokenisation), not dataset rows.
+    """
+
+    index: int = Field(ge=0)
+    sample_start: int = Field(ge=0)
+    samples: int = Field(ge=1)
+    tokens: int = Field(ge=1)
+    hook_points: list[HookPoint]
+
+
+class ColumnFile(Value):
+    """A written shard file of one column; ``path`` is relative to the store's directory."""
+
+    hook_point: HookPoint
+    path: RelativePath
+    bytes: int = Field(ge=0)
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ColumnSummary(Value):
+    """A committed column and its statistics over all tokens."""
+
+    hook_point: HookPoint
+    tokens: int = Field(ge=0)
+    width: int = Field(ge=1)
+    bytes: int = Field(ge=0)
+    mean_norm: float | None = None
+    median_norm: float | None = None
+    max_abs: float | None = None
+    non_finite: int = Field(default=0, ge=0)
+
+
+class Skipped(Value):
+    """Samples that tokenisation left out."""
+
+    empty: int = Field(default=0, ge=0)
+    too_long: int = Field(default=0, ge=0)
+
+
+class ResidentModel(Value):
+    model_id: Identifier
+    fingerprint: Fingerprint
+    memory_usage_bytes: int = Field(ge=0)
+
+
+class Failure(Value):
+    """Why a piece of work ended; ``transient`` says that retries were spent on it."""
+
+    error: ErrorBody
+    transient: bool = False
+
+
+def store_key(model: Fingerprint, dataset: Fingerprint, how: Tokenization, dtype: Dtype) -> str:
+    """Return the directory name of the activation store for this recipe.
+
+    Sixteen bytes of SHA-256 over the canonical JSON of what decides the values: the model's
+    fingerprint (weights, config and tokenizer), the dataset's, the tokenisation and the dtype.
+    The sample count is left out on purpose: fewer samples are a view of the same store.
+    """
+    recipe = {
+        "model": model,
+        "dataset": dataset,
+        "tokenization": how.model_dump(mode="json"),
+        "dtype": dtype.value,
+    }
+    canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(canonical).hexdigest()[:32]

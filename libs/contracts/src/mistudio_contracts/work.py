@@ -1,0 +1,109 @@
+"""Work orders: complete instructions from the catalog to a pool's workers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .base import Fingerprint, Identifier, Message
+from .states import DatasetFormat, DatasetSource, Dtype, Quantization, Source
+from .values import (
+    Artifact,
+    ColumnFile,
+    DatasetRef,
+    HookPoint,
+    ShardPlan,
+    Skipped,
+    Tokenization,
+)
+
+
+class WorkOrder(Message):
+    """``task_id`` is the attempt a report answers; a report of another task is out of date."""
+
+    task_id: Identifier
+
+
+class PrepareModel(WorkOrder):
+    model_id: Identifier
+    source: Source
+    model_identifier: str
+    revision: str | None = None
+    quantization: Quantization
+
+
+class PlaceModel(WorkOrder):
+    model_id: Identifier
+    artifact: Artifact
+
+
+class RemoveArtifact(WorkOrder):
+    """Delete a prepared artifact that no model refers to any more."""
+
+    fingerprint: Fingerprint
+
+
+class IngestDataset(WorkOrder):
+    """Turn an upload, a file under an allowed root or a hub dataset into a canonical dataset."""
+
+    dataset_id: Identifier
+    source: DatasetSource
+    identifier: str = Field(description="Object name, relative path or hub id, by source.")
+    format: DatasetFormat | None = None
+    text_column: str | None = None
+    split: str = "train"
+    subset: str | None = None
+    revision: str | None = None
+
+
+class RemoveDataset(WorkOrder):
+    fingerprint: Fingerprint
+
+
+class PlanExtraction(WorkOrder):
+    """Tokenise once and cut the samples into shards of about ``shard_tokens`` tokens."""
+
+    extraction_id: Identifier
+    model_id: Identifier
+    artifact: Artifact
+    dataset: DatasetRef
+    tokenization: Tokenization
+    sample_count: int | None = None
+    hook_points: list[HookPoint]
+    dtype: Dtype
+    store_key: Fingerprint
+    shard_tokens: int = Field(default=65_536, ge=1)
+
+
+class CaptureShard(WorkOrder):
+    extraction_id: Identifier
+    model_id: Identifier
+    artifact: Artifact
+    dtype: Dtype
+    store_key: Fingerprint
+    batch_size: int | None = None
+    shard: ShardPlan
+
+
+class CommitExtraction(WorkOrder):
+    """Make the captured columns visible: check each file, merge statistics, write the manifest."""
+
+    extraction_id: Identifier
+    model_id: Identifier
+    artifact: Artifact
+    dataset: DatasetRef
+    tokenization: Tokenization
+    dtype: Dtype
+    store_key: Fingerprint
+    hook_points: list[HookPoint]
+    samples: int = Field(ge=1)
+    tokens: int = Field(ge=1)
+    skipped: Skipped = Skipped()
+    shards: list[ShardPlan]
+    files: list[ColumnFile]
+
+
+class EvictStore(WorkOrder):
+    """Delete columns of a store, or all of it when ``hook_points`` is null."""
+
+    store_key: Fingerprint
+    hook_points: list[HookPoint] | None = None

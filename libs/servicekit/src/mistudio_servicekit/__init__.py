@@ -1,0 +1,1 @@
+"""Settings, logging, telemetry, bus wiring, health and auth for every service."""

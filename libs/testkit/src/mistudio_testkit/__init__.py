@@ -1,0 +1,1 @@
+"""Real servers, tiny models and fault injection for the tests."""

@@ -1,0 +1,1 @@
+"""Owns every durable fact, the state machines and the outbox."""

@@ -1,0 +1,1 @@
+"""One device: residency, capture and the activation store."""

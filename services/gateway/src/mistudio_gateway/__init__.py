@@ -1,0 +1,1 @@
+"""REST, WebSocket and static files; no torch, no SQL."""

@@ -1,0 +1,1 @@
+"""Turns bytes into prepared artifacts and canonical datasets."""
