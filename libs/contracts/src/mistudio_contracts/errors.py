@@ -175,11 +175,21 @@ class InsufficientStorage(MiStudioError):
     default_code = ErrorCode.INSUFFICIENT_STORAGE
 
 
-_BY_CODE: dict[ErrorCode, type[MiStudioError]] = {
-    kind.default_code: kind
-    for kind in (
-        InvalidInput, Unauthorized, Forbidden, NotFound, StatusConflict, PreconditionFailed,
-        PayloadTooLarge, ModelTooLarge, RateLimited, ModelLoadFailed, ExtractionFailed,
-        InsufficientMemory, ServiceUnavailable, InsufficientStorage,
-    )
-} | dict.fromkeys((ErrorCode.MODEL_NOT_FOUND, ErrorCode.EXTRACTION_NOT_FOUND, ErrorCode.DATASET_NOT_FOUND, ErrorCode.CACHE_NOT_FOUND), NotFound)  # fmt: skip
+_KINDS: tuple[type[MiStudioError], ...] = (
+    InvalidInput,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    StatusConflict,
+    PreconditionFailed,
+    PayloadTooLarge,
+    ModelTooLarge,
+    RateLimited,
+    ModelLoadFailed,
+    ExtractionFailed,
+    InsufficientMemory,
+    ServiceUnavailable,
+    InsufficientStorage,
+)
+_BY_CODE: dict[ErrorCode, type[MiStudioError]] = {kind.default_code: kind for kind in _KINDS}
+_BY_CODE.update({code: NotFound for code in ErrorCode if code.http_status == 404})
