@@ -1,0 +1,75 @@
+"""Shared pytest fixtures: ``from mistudio_testkit.fixtures import *`` in a conftest."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import pytest_asyncio
+
+from .models import make_model
+from .servers import nats_server, postgres_server
+
+__all__ = [
+    "database_url",
+    "empty_nats_url",
+    "nats_url",
+    "postgres_url",
+    "tiny_model",
+]
+
+
+@pytest.fixture(scope="session")
+def empty_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A NATS server with JetStream and nothing in it."""
+    with nats_server(tmp_path_factory.mktemp("nats")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def nats_url(tmp_path: Path) -> AsyncIterator[str]:
+    """A fresh NATS server of the test's own, with every stream and consumer provisioned."""
+    from mistudio_servicekit.provision import provision
+
+    with nats_server(tmp_path / "nats") as url:
+        await provision(url, ("default",))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Postgres server for the whole run."""
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    import asyncpg
+
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}"')
+        parts = urlsplit(postgres_url)
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function from a family's name to the directory of its tiny model, made once."""
+    made: dict[str, Path] = {}
+
+    def get(family: str = "gpt2") -> Path:
+        if family not in made:
+            made[family] = make_model(tmp_path_factory.mktemp("models") / family, family)
+        return made[family]
+
+    return get
