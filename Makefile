@@ -1,0 +1,56 @@
+# Everything a developer runs. `make help` lists it.
+SHELL := bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Make .venv and install everything into it
+	@deploy/dev/setup
+
+.PHONY: demo
+demo: setup ## From nothing to activations on disk: a real model, real text, the whole stack
+	@$(BIN)/python examples/demo/run.py
+
+.PHONY: test
+test: setup ## Every check and every test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: unit
+unit: setup ## Only the fast tests, those beside the packages
+	@$(BIN)/pytest libs services $(ARGS)
+
+.PHONY: lint
+lint: setup ## Format, lint, architecture and types
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: setup ## Render contracts/ and infra/nats/streams.yaml from the code
+	@$(BIN)/python -m contracts.render
+
+.PHONY: constraints
+constraints: setup ## Pin today's versions into constraints.txt, without addresses
+	@deploy/dev/pin
+
+.PHONY: bench
+bench: setup ## Run a benchmark: make bench NAME=capture
+	@$(BIN)/python -m benchmarks.$(NAME)
+
+.PHONY: up
+up: setup ## Start the embedded stack in the foreground
+	@$(BIN)/mistudio up
+
+.PHONY: clean
+clean: ## Remove caches and the venv
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,207 @@
+"""Every message has a valid example, and the vocabularies hold together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mistudio_contracts import errors, frames, subjects, topology
+from mistudio_contracts.commands import RequestExtraction
+from mistudio_contracts.errors import ErrorCode, InvalidInput, MiStudioError, NotFound
+from mistudio_contracts.schemas import breaking_changes, payload_schemas
+from mistudio_contracts.states import (
+    EXTRACTION_TRANSITIONS,
+    MODEL_TRANSITIONS,
+    Dtype,
+    ExtractionStatus,
+    ModelStatus,
+)
+from mistudio_contracts.subjects import Kind
+from mistudio_contracts.values import Tokenization, store_key
+
+EXAMPLES = Path(__file__).parents[3] / "contracts" / "examples"
+IDS = [s.pattern for s in subjects.ALL]
+
+
+def example(subject: subjects.Subject) -> dict[str, Any]:
+    name = subject.pattern.replace("{pool}", "POOL") + ".json"
+    loaded: dict[str, Any] = json.loads((EXAMPLES / name).read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.mark.parametrize("subject", subjects.ALL, ids=IDS)
+def test_each_message_has_an_example_that_survives_a_round_trip(subject: subjects.Subject) -> None:
+    payload = example(subject)
+    message = subject.payload.model_validate(payload)
+    again = subject.payload.model_validate_json(message.model_dump_json())
+    assert again == message
+    assert set(payload) <= set(subject.payload.model_fields), "an example shows only real fields"
+
+
+def test_no_example_is_left_of_a_message_that_is_gone() -> None:
+    named = {s.pattern.replace("{pool}", "POOL") + ".json" for s in subjects.ALL}
+    assert {p.name for p in EXAMPLES.iterdir()} == named
+
+
+@pytest.mark.parametrize("subject", subjects.ALL, ids=IDS)
+def test_unknown_fields_of_a_newer_writer_are_ignored(subject: subjects.Subject) -> None:
+    subject.payload.model_validate({**example(subject), "a_field_of_tomorrow": 1})
+
+
+def test_subjects_carry_no_ids_and_are_unique() -> None:
+    patterns = [s.pattern for s in subjects.ALL]
+    assert len(set(patterns)) == len(patterns)
+    assert all(p.replace("{pool}", "pool").replace(".", "").isalpha() for p in patterns)
+
+
+def test_payload_class_names_are_unique_so_that_schemas_do_not_overwrite_each_other() -> None:
+    kinds = {s.payload for s in subjects.ALL} | {s.reply for s in subjects.ALL if s.reply}
+    assert len({k.__name__ for k in kinds}) == len(kinds)
+
+
+def test_each_kept_subject_is_caught_by_exactly_its_stream() -> None:
+    for subject in subjects.ALL:
+        catching = [
+            spec.name
+            for spec in topology.streams()
+            for pattern in spec.subjects
+            if pattern == subject.name()
+            or (pattern.endswith(">") and subject.name().startswith(pattern[:-1]))
+        ]
+        assert catching == ([subject.stream] if subject.stream else []), subject.pattern
+
+
+def test_each_queued_subject_has_one_durable_a_pool() -> None:
+    durables = topology.consumers(("default", "edge"))
+    assert len({d.name for d in durables}) == len(durables)
+    assert {d.subject for d in durables} >= {"work.edge.model.place", "model.load.requested"}
+
+
+def test_each_event_has_a_frame_type() -> None:
+    told = {s.pattern for s in subjects.of_kind(Kind.EVENT, Kind.PROGRESS)}
+    assert told == set(frames.FRAME_TYPES)
+
+
+def test_terminal_extractions_lead_nowhere() -> None:
+    for status in ExtractionStatus:
+        assert status.terminal == (not EXTRACTION_TRANSITIONS[status])
+
+
+def test_every_model_status_can_be_left() -> None:
+    assert set(MODEL_TRANSITIONS) == set(ModelStatus)
+    assert all(MODEL_TRANSITIONS.values())
+
+
+def test_an_error_keeps_its_class_and_details_over_the_wire() -> None:
+    sent = NotFound("There is no model m_1.", code=ErrorCode.MODEL_NOT_FOUND, remedy="List them.")
+    got = MiStudioError.from_body(
+        errors.ErrorBody.model_validate_json(sent.body().model_dump_json())
+    )
+    assert type(got) is NotFound
+    assert (got.code, got.message, got.details) == (sent.code, sent.message, sent.details)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode), ids=str)
+def test_each_code_has_an_http_error_status_and_a_sentence(code: ErrorCode) -> None:
+    assert 400 <= code.http_status < 600
+    assert code.summary.endswith(".")
+
+
+def extraction(**fields: Any) -> RequestExtraction:
+    return RequestExtraction.model_validate({"model_id": "m_1", "dataset_id": "ds_1", **fields})
+
+
+def test_layers_are_resolved_from_both_ends_and_sorted() -> None:
+    asked = extraction(layer_indices=[6, -1, 0], hook_points=["layers.6.resid_post"])
+    assert asked.resolve(12) == [
+        "layers.0.resid_post",
+        "layers.6.resid_post",
+        "layers.11.resid_post",
+    ]
+
+
+@pytest.mark.parametrize("layer", [12, -13])
+def test_a_layer_out_of_range_is_named(layer: int) -> None:
+    with pytest.raises(IndexError, match=str(layer)):
+        extraction(layer_indices=[0, layer]).resolve(12)
+
+
+def test_an_extraction_must_name_a_layer() -> None:
+    with pytest.raises(ValidationError, match="at least one layer"):
+        extraction()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "a\x00b", "a\\b"])
+def test_paths_on_the_wire_stay_inside_their_root(path: str) -> None:
+    with pytest.raises(ValidationError):
+        subjects.RPC_STORE_READ.payload.model_validate({"store_key": "0" * 32, "path": path})
+
+
+def test_a_store_key_changes_with_what_decides_the_values_and_with_nothing_else() -> None:
+    base = store_key("a" * 32, "b" * 32, Tokenization(column="text"), Dtype.FLOAT32)
+    assert base == store_key("a" * 32, "b" * 32, Tokenization(column="text"), Dtype.FLOAT32)
+    others = {
+        store_key("c" * 32, "b" * 32, Tokenization(column="text"), Dtype.FLOAT32),
+        store_key("a" * 32, "c" * 32, Tokenization(column="text"), Dtype.FLOAT32),
+        store_key("a" * 32, "b" * 32, Tokenization(column="body"), Dtype.FLOAT32),
+        store_key("a" * 32, "b" * 32, Tokenization(column="text", truncate=True), Dtype.FLOAT32),
+        store_key("a" * 32, "b" * 32, Tokenization(column="text"), Dtype.FLOAT16),
+    }
+    assert len(others | {base}) == 6
+
+
+class TestBreakingChanges:
+    """A breaking change is found; an addition is not."""
+
+    @staticmethod
+    def changed(**change: Any) -> list[str]:
+        old = {"LoadModel": payload_schemas()["LoadModel"]}
+        new = json.loads(json.dumps(old))
+        for path, value in change.items():
+            node = new["LoadModel"]
+            *parents, last = path.split("__")
+            for parent in parents:
+                node = node[parent]
+            if value is None:
+                del node[last]
+            else:
+                node[last] = value
+        return breaking_changes(old, new)
+
+    def test_the_same_is_no_change(self) -> None:
+        assert breaking_changes(payload_schemas(), payload_schemas()) == []
+
+    def test_a_property_gone(self) -> None:
+        assert self.changed(properties__model_id=None) == ["LoadModel.model_id is gone"]
+
+    def test_a_property_newly_required(self) -> None:
+        assert self.changed(required=["model_id", "quantization"]) == [
+            "LoadModel.quantization is newly required"
+        ]
+
+    def test_a_type_changed(self) -> None:
+        assert self.changed(properties__model_id__type="integer") == [
+            "LoadModel.model_id is no longer string"
+        ]
+
+    def test_a_value_gone(self) -> None:
+        assert self.changed(**{"$defs__Quantization__enum": ["none", "int8"]}) == [
+            "LoadModel.Quantization no longer takes bf16, fp16, int4"
+        ]
+
+    def test_a_payload_gone(self) -> None:
+        assert breaking_changes({"Old": {}}, {}) == ["Old is gone"]
+
+    def test_an_optional_property_added(self) -> None:
+        assert self.changed(properties__pool={"type": "string"}) == []
+
+
+def test_bad_input_names_the_field_and_the_remedy() -> None:
+    error = InvalidInput(
+        "No such layer.", field="layer_indices", remedy="Use -12..11.", reason=None
+    )
+    assert error.body().details == {"field": "layer_indices", "remedy": "Use -12..11."}
