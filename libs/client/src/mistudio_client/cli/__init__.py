@@ -1,0 +1,1 @@
+"""The mistudio command."""

