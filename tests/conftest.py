@@ -1,0 +1,45 @@
+"""The whole running system, once a session, and what tests across services share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.fixtures import tiny_model
+from mistudio_testkit.site import Site
+
+__all__ = ["tiny_model"]
+
+GENEROUS = {"LOAD_REQUESTS_PER_HOUR": "1000000", "LOG_LEVEL": "INFO"}
+"""The rate limit of loads has a test of its own; here it would only slow the others."""
+
+
+@pytest.fixture(scope="session")
+def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one directory that the stack may read models and datasets from in place."""
+    return tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
+    """The embedded stack with every real service, started once."""
+    data = tmp_path_factory.mktemp("stack")
+    with EmbeddedStack(data, allow=[models_root], env=GENEROUS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def site(stack: EmbeddedStack) -> Iterator[Site]:
+    """A client with every scope."""
+    opened = Site(stack.url, stack.token)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory of the test's own below the allowed root."""
+    return tmp_path
