@@ -1,0 +1,118 @@
+"""The other doors: the bus with nats-py alone, the command line, and a fuzzer at the REST door."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.models import ragged_texts, write_jsonl
+from mistudio_testkit.site import Site
+
+pytestmark = pytest.mark.stack
+
+ROOT = Path(__file__).parents[2]
+TinyModel = Callable[[str], Path]
+
+
+def test_another_service_loads_and_extracts_with_nats_alone(
+    site: Site, stack: EmbeddedStack, tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    model = site.register(tiny_model("gpt2"))
+    dataset = site.upload(write_jsonl(tmp_path / "d.jsonl", ragged_texts(12)))
+    ran = subprocess.run(
+        [sys.executable, "examples/bus/extract_over_the_bus.py", model["id"], dataset["id"]],
+        cwd=ROOT,
+        env={**os.environ, "NATS_URL": stack.nats_url},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "model.ready" in ran.stdout
+    assert "extraction.completed" in ran.stdout
+    listed = site.ask("GET", "/extractions", params={"model_id": model["id"]})
+    assert [e["status"] for e in listed["extractions"]] == ["completed"]
+
+
+def test_a_refused_bus_command_is_told(site: Site, stack: EmbeddedStack, tmp_path: Path) -> None:
+    dataset = site.upload(write_jsonl(tmp_path / "d.jsonl", ragged_texts(2)))
+    ran = subprocess.run(
+        [sys.executable, "examples/bus/extract_over_the_bus.py", "m_nowhere", dataset["id"]],
+        cwd=ROOT,
+        env={**os.environ, "NATS_URL": stack.nats_url},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "refused: " in ran.stderr
+    assert "m_nowhere" in ran.stderr
+
+
+def mistudio(stack: EmbeddedStack, *arguments: str, code: int = 0) -> str:
+    """Run the command against the stack and return what it printed on stdout."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "mistudio_client.cli.app", *arguments],
+        env={**os.environ, "MISTUDIO_URL": stack.url, "MISTUDIO_TOKEN": stack.token},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_command_line_walks_the_whole_way(
+    stack: EmbeddedStack, tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    path = str(tiny_model("llama"))
+    texts = write_jsonl(tmp_path / "d.jsonl", ragged_texts(20))
+    model = json.loads(mistudio(stack, "models", "add", path, "--name", "walked", "--json"))
+    mistudio(stack, "models", "load", model["id"], "--json")
+    shown = json.loads(mistudio(stack, "models", "show", "walked", "--json"))
+    assert shown["status"] == "ready"
+    dataset = json.loads(mistudio(stack, "datasets", "add", str(texts), "--json"))
+    done = json.loads(
+        mistudio(stack, "extract", model["id"], dataset["id"], "--layers", "0,2-3", "--json")
+    )
+    assert done["status"] == "completed"
+    assert done["layer_indices"] == [0, 2, 3]
+    caches = json.loads(mistudio(stack, "activations", "list", "--json"))
+    assert done["cache_id"] in json.dumps(caches)
+    target = tmp_path / "exported"
+    mistudio(stack, "activations", "export", done["cache_id"], str(target))
+    assert list(target.rglob("manifest.json"))
+    assert "ready" in mistudio(stack, "models", "list")
+    assert mistudio(stack, "devices", "--json")
+    mistudio(stack, "models", "unload", model["id"])
+    mistudio(stack, "models", "rm", model["id"], "--yes")
+    mistudio(stack, "models", "show", model["id"], code=4)
+
+
+def test_a_fuzzer_finds_no_answer_outside_the_contract(site: Site, stack: EmbeddedStack) -> None:
+    ran = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "run", f"{stack.url}/api/openapi.json",
+            "--header", f"Authorization: Bearer {stack.token}",
+            "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
+            "response_headers_conformance,response_schema_conformance",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--workers", "1",
+            "--generation-deterministic",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        cwd=stack.data_dir,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
