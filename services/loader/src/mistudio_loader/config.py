@@ -1,0 +1,36 @@
+"""The loader's settings, from the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from mistudio_servicekit.settings import ServiceSettings
+
+_HUB = "https://huggingface.co"
+_GIB = 1024**3
+
+
+class LoaderSettings(ServiceSettings):
+    """Settings of ``python -m mistudio_loader``.
+
+    ``local_roots`` is a list of directories joined as in ``PATH``; only what lies inside them can
+    be named by a local model or dataset.
+    """
+
+    model_cache_dir: Path = Path("./models")
+    dataset_cache_dir: Path = Path("./datasets")
+    local_roots: str = ""
+    huggingface_token: str | None = Field(default=None, repr=False)
+    hf_endpoint: str = _HUB
+    dataset_max_bytes: int = Field(default=8 * _GIB, ge=1)
+    disk_reserve_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=0, description="Stays free whatever is written."
+    )
+
+    @property
+    def roots(self) -> list[Path]:
+        """The allowed roots."""
+        return [Path(entry) for entry in self.local_roots.split(os.pathsep) if entry]

@@ -1,0 +1,1 @@
+"""Datasets: any of the formats, or a hub dataset, to one canonical Parquet file."""

@@ -1,0 +1,123 @@
+"""The canonical dataset: one Parquet file, its fingerprint and its first rows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from mistudio_contracts.errors import PayloadTooLarge
+
+from .columns import Column
+from .readers import Reader, schema_of
+
+DATA = "data.parquet"
+FACTS = "dataset.json"
+PREVIEW_ROWS = 5
+PREVIEW_CHARACTERS = 300
+PREVIEW_TOKENS = 32
+_FORMAT = "mistudio-dataset-1"
+
+
+@dataclass
+class Canonical:
+    """What was written."""
+
+    rows: int = 0
+    fingerprint: str = ""
+    preview: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_canonical(reader: Reader, directory: Path, max_bytes: int) -> Canonical:
+    """Write ``data.parquet`` into ``directory``, reading the rows once.
+
+    The fingerprint is over the columns' names and types and every value in order: the same rows
+    give the same one from any format that keeps their types.
+
+    Raises
+    ------
+    InvalidInput
+        Of the reader.
+    PayloadTooLarge
+        The rows take more than ``max_bytes`` in memory.
+    """
+    found = Canonical()
+    columns = reader.columns
+    digest = _start_digest(columns)
+    size = 0
+    with pq.ParquetWriter(
+        directory / DATA, schema_of(columns), compression="zstd", version="2.6"
+    ) as writer:
+        for batch in reader.batches():
+            size += batch.nbytes
+            require_size(size, max_bytes)
+            writer.write_batch(batch, row_group_size=max(len(batch), 1))
+            lists = [column.to_pylist() for column in batch.columns]
+            for row in zip(*lists, strict=True):
+                digest.update(_encode(row))
+            missing = PREVIEW_ROWS - len(found.preview)
+            if missing > 0:
+                found.preview += [
+                    {name: shorten(value) for name, value in row.items()}
+                    for row in batch.slice(0, missing).to_pylist()
+                ]
+            found.rows += len(batch)
+    found.fingerprint = digest.hexdigest()[:32]
+    return found
+
+
+def require_size(size: int, max_bytes: int) -> None:
+    """Check the size of a dataset in bytes.
+
+    Raises
+    ------
+    PayloadTooLarge
+        With both figures.
+    """
+    if size > max_bytes:
+        raise PayloadTooLarge(
+            f"The dataset is larger than {max_bytes} bytes.",
+            field="identifier",
+            reason="dataset_too_large",
+            max_bytes=max_bytes,
+            remedy="Use a smaller split, or a part of the file.",
+        )
+
+
+def _start_digest(columns: Sequence[Column]) -> Any:
+    head = [[c.name, str(c.type), c.kind] for c in columns]
+    return hashlib.sha256(_encode([_FORMAT, head]))
+
+
+def _encode(row: Any) -> bytes:
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    return text.encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    return str(value)
+
+
+def shorten(value: Any) -> Any:
+    """Return a value as a preview shows it: JSON, with long strings and lists cut."""
+    if isinstance(value, str):
+        return value[:PREVIEW_CHARACTERS]
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, (list, tuple)):
+        return [shorten(v) for v in value[:PREVIEW_TOKENS]]
+    if isinstance(value, dict):
+        return {str(k): shorten(v) for k, v in list(value.items())[:PREVIEW_TOKENS]}
+    return str(value)[:PREVIEW_CHARACTERS]

@@ -1,0 +1,1 @@
+"""The model hub, spoken to through ``huggingface_hub``."""

@@ -1,0 +1,1 @@
+"""Decisions: inspection, preparation, ingestion, and the child processes that do the work."""

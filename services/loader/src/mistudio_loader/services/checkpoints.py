@@ -1,0 +1,197 @@
+"""A checkpoint as inspection and preparation see it, wherever it lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mistudio_contracts import InvalidInput, Source
+from mistudio_contracts.values import ModelFacts
+
+from ..domain.checkpoint import CONFIG, INDEX, Selection, check_index, parse_index, select
+from ..domain.families import corrupt_config, read_config
+from ..domain.headers import Header, count_parameters, majority_dtype, read_header
+from ..hub.client import HubClient, Repository
+from ..storage.roots import LocalRoots
+
+_MAX_SMALL_BYTES = 256 * 1024 * 1024
+_PARALLEL_HEADERS = 8
+
+
+class Checkpoint(Protocol):
+    """Where the files of a checkpoint can be read."""
+
+    @property
+    def revision(self) -> str | None:
+        """The commit, None for a directory."""
+
+    def names(self) -> set[str]:
+        """Return the names of the files at the top level."""
+
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes."""
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a small file."""
+
+    def header(self, name: str) -> Header:
+        """Return the header of a weight file."""
+
+
+class LocalCheckpoint:
+    """A directory under an allowed root."""
+
+    revision: str | None = None
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def names(self) -> set[str]:
+        return {entry.name for entry in self.directory.iterdir() if entry.is_file()}
+
+    def size(self, name: str) -> int:
+        return (self.directory / name).stat().st_size
+
+    def read(self, name: str) -> bytes:
+        if self.size(name) > _MAX_SMALL_BYTES:
+            raise InvalidInput(
+                f"{name} is too large to be what its name says.",
+                field="model_identifier",
+                reason="corrupt_config",
+                file=name,
+            )
+        return (self.directory / name).read_bytes()
+
+    def header(self, name: str) -> Header:
+        with (self.directory / name).open("rb") as stream:
+            return read_header(stream, name, self.size(name))
+
+
+class HubCheckpoint:
+    """A repository of the hub at one commit."""
+
+    def __init__(self, client: HubClient, repository: Repository) -> None:
+        self.client = client
+        self.repository = repository
+
+    @property
+    def revision(self) -> str | None:
+        return self.repository.revision
+
+    def names(self) -> set[str]:
+        return set(self.repository.files)
+
+    def size(self, name: str) -> int:
+        return self.repository.files[name].size
+
+    def read(self, name: str) -> bytes:
+        return self.client.read(self.repository, name)
+
+    def header(self, name: str) -> Header:
+        return self.client.header(self.repository, name)
+
+
+def open_checkpoint(
+    source: Source,
+    identifier: str,
+    revision: str | None,
+    roots: LocalRoots,
+    hub: Callable[[], HubClient],
+) -> LocalCheckpoint | HubCheckpoint:
+    """Find a checkpoint by the user's words.
+
+    Raises
+    ------
+    InvalidInput
+        ``reason`` is ``outside_roots``, ``not_found``, ``not_a_directory``, ``gated`` or
+        ``invalid_identifier``.
+    ServiceUnavailable
+        The hub does not answer.
+    """
+    if source is Source.HUGGINGFACE:
+        client = hub()
+        return HubCheckpoint(client, client.repository(identifier, revision))
+    path = roots.resolve(identifier, "model_identifier")
+    if not path.is_dir():
+        raise InvalidInput(
+            f"{identifier} is not a directory.",
+            field="model_identifier",
+            reason="not_a_directory",
+            remedy="Name the directory that holds config.json and the weights.",
+        )
+    # A link inside the directory must not lead out of the roots either.
+    for entry in path.iterdir():
+        if entry.is_symlink():
+            roots.resolve(str(entry), "model_identifier")
+    return LocalCheckpoint(path)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A checkpoint that can be prepared: what it is, its files and their headers."""
+
+    facts: ModelFacts
+    selection: Selection
+    headers: dict[str, Header]
+
+
+def inspect(checkpoint: Checkpoint) -> Inspection:
+    """Read a checkpoint's config and weight headers, and check that it can be prepared.
+
+    Raises
+    ------
+    InvalidInput
+        ``reason`` is one of ``no_config``, ``corrupt_config``, ``unsupported_architecture``,
+        ``already_quantized``, ``no_weights``, ``pickle_refused``, ``missing_shards``,
+        ``corrupt_weights`` and ``unsupported_dtype``.
+    ServiceUnavailable
+        The hub does not answer.
+    """
+    names = checkpoint.names()
+    weight_map = parse_index(checkpoint.read(INDEX)) if INDEX in names else None
+    config = parse_config(checkpoint.read(CONFIG)) if CONFIG in names else None
+    dimensions = read_config(config) if config is not None else None
+    selection = select(names, weight_map)
+    if config is None or dimensions is None:
+        raise corrupt_config("There is no config.json.")
+    with ThreadPoolExecutor(_PARALLEL_HEADERS) as pool:
+        headers = dict(
+            zip(selection.weights, pool.map(checkpoint.header, selection.weights), strict=True)
+        )
+    if weight_map:
+        check_index(weight_map, {f: {t.name for t in h.tensors} for f, h in headers.items()})
+    facts = ModelFacts(
+        model_type=dimensions.model_type,
+        architecture=dimensions.architecture,
+        config=config,
+        parameter_count=count_parameters(headers.values()),
+        hidden_size=dimensions.hidden_size,
+        num_layers=dimensions.num_layers,
+        vocab_size=dimensions.vocab_size,
+        context_length=dimensions.context_length,
+        dtype=majority_dtype(headers.values()),
+        weight_bytes=sum(checkpoint.size(name) for name in selection.weights),
+        revision=checkpoint.revision,
+    )
+    return Inspection(facts, selection, headers)
+
+
+def parse_config(raw: bytes) -> dict[str, object]:
+    """Parse ``config.json``.
+
+    Raises
+    ------
+    InvalidInput
+        ``reason`` is ``corrupt_config``.
+    """
+    try:
+        parsed = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise corrupt_config("config.json is not valid JSON.") from None
+    if not isinstance(parsed, dict):
+        raise corrupt_config("config.json is not a JSON object.")
+    return parsed

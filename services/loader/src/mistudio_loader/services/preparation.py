@@ -1,0 +1,333 @@
+"""Preparing a model: from a directory or a repository to an artifact on the pool's disk.
+
+Runs inside a child process, which may be killed at any moment: what is visible is complete, and
+what is not is swept or resumed by the next attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from mistudio_contracts import Dtype, InvalidInput, LoadStage, Quantization, Source
+from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.values import Artifact, ModelFacts
+
+from ..domain.checkpoint import CONFIG, GENERATION_CONFIG, INDEX, Selection, render_index
+from ..domain.fingerprint import artifact_fingerprint
+from ..domain.headers import cast_layout
+from ..domain.progress import Step
+from ..hub.client import HubClient
+from ..storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
+from ..storage.digests import DigestIndex, Stamp, canonical_json
+from ..storage.disk import disk_errors, require_space, write_file
+from ..storage.roots import LocalRoots
+from ..storage.staging import Workshop
+from .casting import Written, cast_file, copy_file, needs_cast
+from .checkpoints import HubCheckpoint, Inspection, LocalCheckpoint, inspect, open_checkpoint
+from .fetching import Fetched, fetch
+
+_TARGETS: dict[Quantization, Dtype] = {
+    Quantization.FP16: Dtype.FLOAT16,
+    Quantization.BF16: Dtype.BFLOAT16,
+}
+
+
+class PrepareJob(BaseModel):
+    """What the child process is told."""
+
+    task_id: str
+    source: Source
+    model_identifier: str
+    revision: str | None = None
+    quantization: Quantization
+    root: Path
+    local_roots: list[Path]
+    endpoint: str
+    token: str | None = None
+    reserve_bytes: int = 0
+
+
+class Prepared(BaseModel):
+    """What the child process answers."""
+
+    facts: ModelFacts
+    artifact: Artifact
+
+
+class Preparation:
+    """One attempt at one model.
+
+    Parameters
+    ----------
+    job
+        What to prepare, and where.
+    tell
+        Called with each step.
+    """
+
+    def __init__(self, job: PrepareJob, tell: Callable[[Step], None]) -> None:
+        self._job = job
+        self._tell = tell
+        self._workshop = Workshop(job.root)
+        self._digests = DigestIndex(job.root)
+
+    def run(self) -> Prepared:
+        """Prepare the model, or find it prepared.
+
+        Raises
+        ------
+        InvalidInput
+            The checkpoint cannot be prepared; nothing but the user's input can mend it.
+        ModelLoadFailed
+            Transient, ``reason`` ``checksum_mismatch`` or ``source_changed``.
+        InsufficientStorage
+            The disk is or became full.
+        ServiceUnavailable
+            The hub does not answer.
+        """
+        job = self._job
+        self._tell(Step(LoadStage.RESOLVING, "Reading the checkpoint's config and headers."))
+        self._target_dtype(None)
+        checkpoint = open_checkpoint(
+            job.source,
+            job.model_identifier,
+            job.revision,
+            LocalRoots(job.local_roots),
+            lambda: HubClient(job.endpoint, job.token),
+        )
+        inspection = inspect(checkpoint)
+        dtype = self._target_dtype(inspection)
+        with disk_errors(job.root):
+            small = {name: checkpoint.read(name) for name in inspection.selection.small}
+            if isinstance(checkpoint, HubCheckpoint):
+                return self._from_hub(checkpoint, inspection, small, dtype)
+            return self._from_directory(checkpoint, inspection, small, dtype)
+
+    def _target_dtype(self, inspection: Inspection | None) -> Dtype:
+        wanted = self._job.quantization
+        if wanted in _TARGETS:
+            return _TARGETS[wanted]
+        if wanted is not Quantization.NONE:
+            raise InvalidInput(
+                f"Quantisation {wanted} is not supported.",
+                field="quantization",
+                reason="unsupported_quantization",
+                remedy="Use none, fp16 or bf16.",
+            )
+        kept = inspection.facts.dtype if inspection else Dtype.FLOAT32
+        if kept is None:
+            raise InvalidInput(
+                "The weights are float64, which cannot be kept as they are.",
+                field="quantization",
+                reason="unsupported_dtype",
+                remedy="Use fp16 or bf16.",
+            )
+        return kept
+
+    def _from_hub(
+        self,
+        checkpoint: HubCheckpoint,
+        inspection: Inspection,
+        small: dict[str, bytes],
+        dtype: Dtype,
+    ) -> Prepared:
+        announced = {n: checkpoint.repository.files[n].sha256 for n in inspection.selection.weights}
+        found = self._existing(inspection, small, announced)
+        if found:
+            return found
+        with fetch(
+            checkpoint,
+            inspection.selection.weights,
+            self._job.root,
+            self._tell,
+            self._job.reserve_bytes + self._cast_bytes(inspection, dtype),
+        ) as fetched:
+            found = self._existing(inspection, small, dict(fetched.digests))
+            if found is None:
+                found = self._make(inspection, small, dtype, fetched)
+            fetched.done()
+        return found
+
+    def _from_directory(
+        self,
+        checkpoint: LocalCheckpoint,
+        inspection: Inspection,
+        small: dict[str, bytes],
+        dtype: Dtype,
+    ) -> Prepared:
+        self._tell(Step(LoadStage.VERIFYING, "Looking for an artifact of the same files."))
+        directory, names = checkpoint.directory, inspection.selection.weights
+        stamps = {name: Stamp.of(directory / name) for name in names}
+        digests = {name: self._digests.get(directory / name) for name in names}
+        found = self._existing(inspection, small, digests)
+        if found:
+            return found
+        needed = self._cast_bytes(inspection, dtype)
+        if self._job.quantization is Quantization.NONE:
+            needed = inspection.facts.weight_bytes or 0
+        require_space(self._job.root, needed, self._job.reserve_bytes)
+        prepared = self._make(inspection, small, dtype, Fetched(directory, digests), stamps)
+        return prepared
+
+    def _cast_bytes(self, inspection: Inspection, dtype: Dtype) -> int:
+        if self._job.quantization is Quantization.NONE:
+            return 0
+        layouts = (cast_layout(header, dtype) for header in inspection.headers.values())
+        return sum(layout[-1].end for layout in layouts if layout)
+
+    def _fingerprint(
+        self, selection: Selection, small: dict[str, bytes], weights: dict[str, str]
+    ) -> str:
+        return artifact_fingerprint(
+            weights,
+            _sha256(small[CONFIG]),
+            {name: _sha256(small[name]) for name in selection.tokenizer},
+            self._job.quantization,
+        )
+
+    def _existing(
+        self, inspection: Inspection, small: dict[str, bytes], digests: dict[str, str | None]
+    ) -> Prepared | None:
+        known = {name: digest for name, digest in digests.items() if digest is not None}
+        if len(known) != len(digests):
+            return None
+        fingerprint = self._fingerprint(inspection.selection, small, known)
+        manifest = find_artifact(self._job.root, fingerprint)
+        if manifest is None:
+            return None
+        return Prepared(facts=inspection.facts, artifact=manifest.artifact())
+
+    def _make(
+        self,
+        inspection: Inspection,
+        small: dict[str, bytes],
+        dtype: Dtype,
+        fetched: Fetched,
+        stamps: dict[str, Stamp] | None = None,
+    ) -> Prepared:
+        with self._workshop.stage(self._job.task_id) as staging:
+            written = self._write_weights(inspection, staging, dtype, fetched)
+            for name, done in written.items():
+                self._check_source(fetched, name, done, stamps)
+            files = self._write_small(inspection, small, staging, dtype)
+            files += [StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()]
+            sources = {name: done.source_sha256 for name, done in written.items()}
+            fingerprint = self._fingerprint(inspection.selection, small, sources)
+            from_hub = self._job.source is Source.HUGGINGFACE
+            manifest = ArtifactManifest(
+                fingerprint=fingerprint,
+                source=self._job.source,
+                model_identifier=self._job.model_identifier if from_hub else None,
+                revision=inspection.facts.revision,
+                quantization=self._job.quantization,
+                dtype=dtype,
+                bytes=sum(done.bytes for done in written.values()),
+                files=sorted(files, key=lambda f: f.name),
+                source_sha256={**sources, **{name: _sha256(raw) for name, raw in small.items()}},
+                facts=inspection.facts,
+                tools=_tools(),
+            )
+            write_file(staging / MANIFEST, manifest.to_bytes())
+            if find_artifact(self._job.root, fingerprint) is None:
+                self._workshop.remove(fingerprint)
+            self._workshop.publish(staging, fingerprint)
+        return Prepared(facts=inspection.facts, artifact=manifest.artifact())
+
+    def _write_weights(
+        self, inspection: Inspection, staging: Path, dtype: Dtype, fetched: Fetched
+    ) -> dict[str, Written]:
+        total = inspection.facts.weight_bytes or 0
+        before = 0
+        written: dict[str, Written] = {}
+        casting = self._job.quantization is not Quantization.NONE
+        message = f"Casting to {dtype}." if casting else "Copying the weights."
+
+        def tell_done(done: int) -> None:
+            self._tell(Step(LoadStage.QUANTIZING, message, before + done, total))
+
+        tell_done(0)
+        for name, header in inspection.headers.items():
+            source, target = fetched.directory / name, staging / name
+            if casting and needs_cast(header, dtype):
+                written[name] = cast_file(source, header, target, dtype, tell_done)
+            elif fetched.owned and (digest := fetched.digests[name]) and _linked(source, target):
+                written[name] = Written(digest, digest, target.stat().st_size)
+            else:
+                written[name] = copy_file(source, target, tell_done)
+            before += header.data_offset + header.data_bytes
+        return written
+
+    def _check_source(
+        self, fetched: Fetched, name: str, done: Written, stamps: dict[str, Stamp] | None
+    ) -> None:
+        known = fetched.digests[name]
+        changed = known is not None and known != done.source_sha256
+        if stamps is not None and not changed:
+            changed = Stamp.of(fetched.directory / name) != stamps[name]
+        if changed:
+            raise ModelLoadFailed(
+                f"{name} changed while it was read.",
+                transient=True,
+                reason="source_changed",
+                file=name,
+                remedy="Load the model again once the files are complete.",
+            )
+        if stamps is not None:
+            self._digests.put(fetched.directory / name, stamps[name], done.source_sha256)
+
+    def _write_small(
+        self, inspection: Inspection, small: dict[str, bytes], staging: Path, dtype: Dtype
+    ) -> list[StoredFile]:
+        contents = {name: small[name] for name in inspection.selection.tokenizer}
+        if GENERATION_CONFIG in small:
+            contents[GENERATION_CONFIG] = small[GENERATION_CONFIG]
+        contents[CONFIG] = adapt_config(small[CONFIG], dtype)
+        if len(inspection.headers) > 1:
+            keep = self._job.quantization is Quantization.NONE
+            tensors = {n: [t.name for t in h.tensors] for n, h in inspection.headers.items()}
+            total = sum(
+                header.data_bytes if keep else sum(t.end - t.start for t in cast_layout(header, dtype))
+                for header in inspection.headers.values()
+            )
+            contents[INDEX] = render_index(tensors, total)
+        for name, content in contents.items():
+            write_file(staging / name, content)
+        return [
+            StoredFile(name=name, bytes=len(content), sha256=_sha256(content))
+            for name, content in contents.items()
+        ]
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Give a file a second name; False where the file system cannot."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True
+
+
+def adapt_config(raw: bytes, dtype: Dtype) -> bytes:
+    """Return ``config.json`` naming the artifact's dtype, and no remote code."""
+    config = json.loads(raw)
+    config.pop("auto_map", None)
+    config["dtype"] = dtype.value
+    if "torch_dtype" in config:
+        config["torch_dtype"] = dtype.value
+    return canonical_json(config)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tools() -> dict[str, str]:
+    packages = ("mistudio-loader", "torch", "safetensors", "huggingface-hub")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,1 @@
+"""The shared disk: allowed roots, staging, artifacts, datasets."""
