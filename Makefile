@@ -36,7 +36,7 @@ lint: setup ## Format, lint, architecture and types
 
 .PHONY: contracts
 contracts: setup ## Render contracts/ and infra/nats/streams.yaml from the code
-	@$(BIN)/python deploy/dev/render_contracts.py
+	@$(BIN)/python deploy/dev/render.py
 
 .PHONY: constraints
 constraints: setup ## Pin today's versions into constraints.txt, without addresses

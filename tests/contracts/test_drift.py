@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_committed_contracts_are_what_the_code_renders() -> None:
     ran = subprocess.run(
-        [sys.executable, "deploy/dev/render_contracts.py", "--check"],
+        [sys.executable, "deploy/dev/render.py", "--check"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Render ``contracts/`` and ``infra/nats/streams.yaml`` from the code; ``--check`` only compares.
+"""Render contracts/, infra/nats/streams.yaml and docs/INTERNALS.md from the code.
 
 The AsyncAPI document is FastStream's, from the subscribers and publishers that the services
 register; stream, durable and delivery, which FastStream leaves out, are added from the topology.
@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
+from internals import page as internals_page
 
 from mistudio_activations import MANIFEST_SCHEMA
 from mistudio_contracts import CONTRACT_VERSION, subjects, topology
@@ -154,6 +155,7 @@ def rendered() -> dict[Path, str]:
     files[CONTRACTS / "errors.md"] = errors_page()
     files[CONTRACTS / "asyncapi.yaml"] = asyncapi()
     files[CONTRACTS / "openapi.json"] = openapi()
+    files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()
     return files
 
