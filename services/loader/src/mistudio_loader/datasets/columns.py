@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
 
 Kind = Literal["text", "tokens", "other"]
 MAX_TOKEN = 2**31 - 1

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
+from mistudio_loader.hub.errors import hub_errors
 
-from ..hub.errors import hub_errors
 from .canonical import require_size
 from .problems import bad_data
 from .readers import BATCH_ROWS
@@ -101,9 +101,7 @@ def _not_found(repo_id: str, error: Exception) -> InvalidInput:
     )
 
 
-def _unusable(
-    repo_id: str, split: str, subset: str | None, error: Exception
-) -> InvalidInput:
+def _unusable(repo_id: str, split: str, subset: str | None, error: Exception) -> InvalidInput:
     text = str(error)
     if split in text and ("split" in text.lower()):
         return InvalidInput(

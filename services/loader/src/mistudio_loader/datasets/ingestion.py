@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.states import DatasetFormat
 from mistudio_contracts.values import DatasetFacts
+from mistudio_loader.storage.digests import canonical_json
+from mistudio_loader.storage.disk import disk_errors, require_space, write_file
+from mistudio_loader.storage.staging import Workshop
 
-from ..storage.digests import canonical_json
-from ..storage.disk import disk_errors, require_space, write_file
-from ..storage.staging import Workshop
 from .canonical import DATA, FACTS, require_size, write_canonical
 from .columns import choose_text_column
 from .formats import decide_format, open_reader
@@ -122,5 +122,3 @@ def _source(job: IngestJob, staging: Path) -> tuple[Path, DatasetFormat]:
 
 def _empty() -> InvalidInput:
     return bad_data("empty_dataset", "The dataset has no rows.", "Provide at least one sample.")
-
-

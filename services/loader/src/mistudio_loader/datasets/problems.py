@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from mistudio_contracts import InvalidInput
+from typing import Any
+
+from mistudio_contracts.errors import InvalidInput
 
 
-def bad_data(reason: str, message: str, remedy: str, **facts: object) -> InvalidInput:
+def bad_data(reason: str, message: str, remedy: str, **facts: Any) -> InvalidInput:
     """Return the error of content that cannot be read."""
     return InvalidInput(message, field="identifier", reason=reason, remedy=remedy, **facts)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"

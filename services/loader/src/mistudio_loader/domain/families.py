@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO
 
-from mistudio_contracts import Dtype, InvalidInput
+from mistudio_contracts import Dtype
+from mistudio_contracts.errors import InvalidInput
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors library itself."""
@@ -159,10 +160,11 @@ def parse_header(raw: bytes, file: str, file_bytes: int) -> Header:
 def _tensor(name: str, entry: Any, file: str) -> Tensor:
     if not isinstance(entry, dict):
         raise corrupt(file, f"the entry of {name} is not an object")
-    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    dtype = entry.get("dtype")
     if not isinstance(dtype, str) or dtype not in ITEM_BITS:
         raise corrupt(file, f"the dtype of {name} is unknown")
-    if not _whole_numbers(shape) or not _whole_numbers(offsets) or len(offsets) != 2:
+    shape, offsets = _whole_numbers(entry.get("shape")), _whole_numbers(entry.get("data_offsets"))
+    if shape is None or offsets is None or len(offsets) != 2:
         raise corrupt(file, f"the shape or the offsets of {name} are not whole numbers")
     tensor = Tensor(name, dtype, tuple(shape), offsets[0], offsets[1])
     if tensor.end - tensor.start != tensor.elements * ITEM_BITS[dtype] // 8:
@@ -170,10 +172,11 @@ def _tensor(name: str, entry: Any, file: str) -> Tensor:
     return tensor
 
 
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(
+def _whole_numbers(value: Any) -> list[int] | None:
+    right = isinstance(value, list) and all(
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in value
     )
+    return value if right else None
 
 
 def render_header(tensors: Iterable[Tensor], metadata: dict[str, str]) -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mistudio_contracts.errors import ServiceUnavailable
+from mistudio_loader.domain.headers import Header, header_length, parse_header
 
-from ..domain.headers import Header, header_length, parse_header
 from .errors import hub_errors
 
 _FIRST_READ = 256 * 1024
@@ -98,9 +98,10 @@ class HubClient:
 
     def headers(self) -> dict[str, str]:
         """Return the request headers, with the token if there is one."""
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-        return build_hf_headers(token=self._token, library_name="mistudio-loader")
+        found: dict[str, str] = build_hf_headers(token=self._token, library_name="mistudio-loader")
+        return found
 
     def read(self, repository: Repository, name: str) -> bytes:
         """Return the content of a small file, checked against the hub's hash.
@@ -149,7 +150,7 @@ class HubClient:
         return parse_header(raw[8 : 8 + length], name, size)
 
     def _range(self, repository: Repository, name: str, count: int) -> bytes:
-        from huggingface_hub.utils import get_session, hf_raise_for_status
+        from huggingface_hub import get_session, hf_raise_for_status
 
         headers = {**self.headers(), "Range": f"bytes=0-{max(count - 1, 0)}"}
         headers["Accept-Encoding"] = "identity"

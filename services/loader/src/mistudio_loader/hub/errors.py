@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from mistudio_contracts import InvalidInput, MiStudioError
-from mistudio_contracts.errors import ServiceUnavailable
+from mistudio_contracts import MiStudioError
+from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
 
 _TOKEN = "Set HUGGINGFACE_TOKEN to a token that may read it, and accept its licence on the hub."  # noqa: S105
 

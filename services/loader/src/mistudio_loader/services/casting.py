@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mistudio_contracts import Dtype, InvalidInput
-from mistudio_contracts.errors import ModelLoadFailed
-
-from ..domain.headers import FLOATS, ITEM_BITS, NAME_OF, Header, Tensor, cast_layout, render_header
+from mistudio_contracts import Dtype
+from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
+from mistudio_loader.domain.headers import (
+    FLOATS,
+    ITEM_BITS,
+    NAME_OF,
+    Header,
+    Tensor,
+    cast_layout,
+    render_header,
+)
 
 PIECE_BYTES = 8 * 1024 * 1024
 """Source bytes that are in memory at once; a multiple of every element's size."""

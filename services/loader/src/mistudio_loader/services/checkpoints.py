@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mistudio_contracts import InvalidInput, Source
+from mistudio_contracts import Source
+from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.values import ModelFacts
-
-from ..domain.checkpoint import CONFIG, INDEX, Selection, check_index, parse_index, select
-from ..domain.families import corrupt_config, read_config
-from ..domain.headers import Header, count_parameters, majority_dtype, read_header
-from ..hub.client import HubClient, Repository
-from ..storage.roots import LocalRoots
+from mistudio_loader.domain.checkpoint import (
+    CONFIG,
+    INDEX,
+    Selection,
+    check_index,
+    parse_index,
+    select,
+)
+from mistudio_loader.domain.families import corrupt_config, read_config
+from mistudio_loader.domain.headers import Header, count_parameters, majority_dtype, read_header
+from mistudio_loader.hub.client import HubClient, Repository
+from mistudio_loader.storage.roots import LocalRoots
 
 _MAX_SMALL_BYTES = 256 * 1024 * 1024
 _PARALLEL_HEADERS = 8

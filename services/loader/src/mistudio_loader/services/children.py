@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mistudio_contracts import ErrorBody, LoadStage, MiStudioError
-
-from ..domain.progress import Step
+from mistudio_loader.domain.progress import Step
 
 _LINE_LIMIT = 64 * 1024 * 1024
 _ENVIRONMENT = {

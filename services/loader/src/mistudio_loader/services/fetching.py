@@ -11,11 +11,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mistudio_contracts import LoadStage
+from mistudio_loader.domain.progress import Step
+from mistudio_loader.hub.download import download, partial_bytes, verify
+from mistudio_loader.storage.disk import require_space
+from mistudio_loader.storage.staging import HUB
 
-from ..domain.progress import Step
-from ..hub.download import download, partial_bytes, verify
-from ..storage.disk import require_space
-from ..storage.staging import HUB
 from .checkpoints import HubCheckpoint
 
 

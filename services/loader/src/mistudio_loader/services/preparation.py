@@ -15,20 +15,26 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mistudio_contracts import Dtype, InvalidInput, LoadStage, Quantization, Source
-from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts import Dtype, LoadStage, Quantization, Source
+from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
 from mistudio_contracts.values import Artifact, ModelFacts
+from mistudio_loader.domain.checkpoint import (
+    CONFIG,
+    GENERATION_CONFIG,
+    INDEX,
+    Selection,
+    render_index,
+)
+from mistudio_loader.domain.fingerprint import artifact_fingerprint
+from mistudio_loader.domain.headers import cast_layout
+from mistudio_loader.domain.progress import Step
+from mistudio_loader.hub.client import HubClient
+from mistudio_loader.storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
+from mistudio_loader.storage.digests import DigestIndex, Stamp, canonical_json
+from mistudio_loader.storage.disk import disk_errors, require_space, write_file
+from mistudio_loader.storage.roots import LocalRoots
+from mistudio_loader.storage.staging import Workshop
 
-from ..domain.checkpoint import CONFIG, GENERATION_CONFIG, INDEX, Selection, render_index
-from ..domain.fingerprint import artifact_fingerprint
-from ..domain.headers import cast_layout
-from ..domain.progress import Step
-from ..hub.client import HubClient
-from ..storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
-from ..storage.digests import DigestIndex, Stamp, canonical_json
-from ..storage.disk import disk_errors, require_space, write_file
-from ..storage.roots import LocalRoots
-from ..storage.staging import Workshop
 from .casting import Written, cast_file, copy_file, needs_cast
 from .checkpoints import HubCheckpoint, Inspection, LocalCheckpoint, inspect, open_checkpoint
 from .fetching import Fetched, fetch
@@ -173,8 +179,7 @@ class Preparation:
         if self._job.quantization is Quantization.NONE:
             needed = inspection.facts.weight_bytes or 0
         require_space(self._job.root, needed, self._job.reserve_bytes)
-        prepared = self._make(inspection, small, dtype, Fetched(directory, digests), stamps)
-        return prepared
+        return self._make(inspection, small, dtype, Fetched(directory, digests), stamps)
 
     def _cast_bytes(self, inspection: Inspection, dtype: Dtype) -> int:
         if self._job.quantization is Quantization.NONE:
@@ -217,7 +222,9 @@ class Preparation:
             for name, done in written.items():
                 self._check_source(fetched, name, done, stamps)
             files = self._write_small(inspection, small, staging, dtype)
-            files += [StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()]
+            files += [
+                StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()
+            ]
             sources = {name: done.source_sha256 for name, done in written.items()}
             fingerprint = self._fingerprint(inspection.selection, small, sources)
             from_hub = self._job.source is Source.HUGGINGFACE
@@ -293,7 +300,9 @@ class Preparation:
             keep = self._job.quantization is Quantization.NONE
             tensors = {n: [t.name for t in h.tensors] for n, h in inspection.headers.items()}
             total = sum(
-                header.data_bytes if keep else sum(t.end - t.start for t in cast_layout(header, dtype))
+                header.data_bytes
+                if keep
+                else sum(t.end - t.start for t in cast_layout(header, dtype))
                 for header in inspection.headers.values()
             )
             contents[INDEX] = render_index(tensors, total)

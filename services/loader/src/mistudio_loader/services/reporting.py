@@ -8,8 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from mistudio_contracts.reports import LoadProgressedReport
-
-from ..domain.progress import Pace, Rate, Step
+from mistudio_loader.domain.progress import Pace, Rate, Step
 
 Send = Callable[[LoadProgressedReport], Awaitable[None]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class ArtifactManifest(BaseModel):
             bytes=self.bytes,
         )
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self) -> builtins.bytes:
         """Return the file's content."""
         body: dict[str, Any] = self.model_dump(mode="json")
         return canonical_json(body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from mistudio_contracts import InvalidInput
+from mistudio_contracts.errors import InvalidInput
 
 _REMEDY = "Name a path inside a directory allowed with --allow or LOCAL_ROOTS."
 
