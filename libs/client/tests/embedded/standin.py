@@ -22,8 +22,13 @@ class Health(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Keep the log to what the tests look for."""
+
+
+def say(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -33,7 +38,7 @@ def main() -> None:
     parser.add_argument("--crash", action="store_true")
     parser.add_argument("--child", action="store_true")
     arguments = parser.parse_args()
-    print("environment", *sorted(os.environ), flush=True)
+    say("environment", *sorted(os.environ))
     if arguments.crash:
         sys.exit("the stand-in cannot work today")
     if arguments.child:
@@ -43,7 +48,7 @@ def main() -> None:
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     port = int(os.environ.get(arguments.port_variable, "0"))
-    print("listening", port, flush=True)
+    say("listening", str(port))
     ThreadingHTTPServer(("127.0.0.1", port), Health).serve_forever()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,27 @@ if TYPE_CHECKING:
 
 
 class Interrupts:
-    """While entered, SIGINT, SIGTERM and SIGHUP all raise KeyboardInterrupt.
+    """While entered, the first of SIGINT, SIGTERM and SIGHUP raises KeyboardInterrupt.
 
-    ``count`` tells how many have come.
+    Parameters
+    ----------
+    insisted
+        Called by each later one, which raises nothing: it comes while the program is busy
+        ending, and an exception at an arbitrary place would cut that short.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self) -> None:
+    def __init__(self, insisted: Callable[[], None]) -> None:
+        self._insisted = insisted
         self.count = 0
         self._previous: dict[signal.Signals, Any] = {}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
-        raise KeyboardInterrupt
+        if self.count == 1:
+            raise KeyboardInterrupt
+        self._insisted()
 
     def __enter__(self) -> Self:
         for number in self._SIGNALS:

@@ -22,7 +22,13 @@ from mistudio_client.embedded import (
     read_connection,
 )
 from mistudio_client.embedded.logs import LogFollower, tail
-from mistudio_client.embedded.tokens import ALL_SCOPES, mint, parse_duration, signing_secret
+from mistudio_client.embedded.tokens import (
+    ALL_SCOPES,
+    mint,
+    parse_duration,
+    require_scopes,
+    signing_secret,
+)
 from mistudio_contracts.errors import InvalidInput, MiStudioError
 
 from . import stack_view as view
@@ -62,25 +68,35 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start miStudio on this machine: NATS, Postgres and the services."""
-    with _reporting(), Interrupts() as interrupts, view.Waiting(quiet=as_json) as waiting:
+    layout = _layout(data_dir)
+    with (
+        _reporting(),
+        Interrupts(lambda: control.kill(layout)) as interrupts,
+        view.Waiting(quiet=as_json) as waiting,
+    ):
         stack = EmbeddedStack(
-            _layout(data_dir).root,
+            layout.root,
             port=port,
             host=host,
             allow=allow or (),
             detach=detach,
             on_progress=waiting.show,
         )
+        started = False
         try:
             stack.start(timeout)
+            started = True
             waiting.done()
             _announce(stack, as_json=as_json)
             if detach:
                 return
             _follow(stack, quiet=as_json)
         except KeyboardInterrupt:
+            waiting.done()
             view.note("Stopping; press Ctrl-C again to kill.")
         _shut_down(stack, interrupts)
+        if not started:
+            raise typer.Exit(130)
 
 
 def _announce(stack: EmbeddedStack, *, as_json: bool) -> None:
@@ -111,12 +127,10 @@ def _shut_down(stack: EmbeddedStack, interrupts: Interrupts) -> None:
     # Nobody interrupted us: the supervisor ended by `mistudio down`, or it was killed.
     code = None if interrupts.count else stack.exit_code
     try:
-        if interrupts.count > 1:
-            stack.kill()
-        else:
-            stack.stop()
+        stack.stop()
     except KeyboardInterrupt:
-        stack.kill()
+        # The first to come, when the supervisor had ended by itself.
+        stack.stop()
     if code:
         raise StartFailed(
             f"The supervisor ended unexpectedly (exit status {code}); the stack has been stopped.",
@@ -199,6 +213,7 @@ def token(
     with _reporting():
         lifetime = parse_duration(expires)
         scopes = scope or list(ALL_SCOPES)
+        require_scopes(scopes)
         secret = signing_secret(_layout(data_dir), os.environ)
         minted = mint(secret, subject=subject, scopes=scopes, expires=lifetime)
         if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import pwd
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,12 @@ def _account(layout: Layout) -> Finding:
     if os.environ.get("DATABASE_URL"):
         return Finding("user", "ok", "the database is elsewhere")
     if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            remedy = "Give the user an entry in /etc/passwd, or set DATABASE_URL."
+            detail = f"uid {os.geteuid()} has no name, which Postgres needs"
+            return Finding("user", "fail", detail, remedy)
         return Finding("user", "ok", "an ordinary user; Postgres runs as the same")
     try:
         account = database_account()

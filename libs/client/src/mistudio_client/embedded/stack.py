@@ -135,7 +135,12 @@ class EmbeddedStack:
             startup.run()
             self._connection().write(self.layout)
         except BaseException:
-            lock.close()
+            if self._process is None:
+                # Nobody else can have begun anything here: the lock is still ours.
+                control.sweep(self.layout)
+                lock.close()
+            else:
+                lock.close()
             self.stop()
             raise
         return self

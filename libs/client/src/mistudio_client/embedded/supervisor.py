@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shlex
 import socket
 import sys
@@ -29,6 +30,8 @@ _STOP_SECONDS = {SERVICES_GROUP: 4, SERVERS_GROUP: 3}
 _HEAD = """\
 [supervisord]
 nodaemon=true
+# Who we are: as root it wants to be told that this is meant.
+user={uid}
 silent=true
 nocleanup=true
 identifier=mistudio
@@ -81,9 +84,8 @@ def render(layout: Layout, servers: Sequence[tuple[str, str]], services: Sequenc
         Names of the services; they are started when the servers are ready.
     """
     usual = layout.supervisor_socket.parent == layout.run
-    parts = [
-        _HEAD.format(socket=layout.supervisor_socket.name if usual else layout.supervisor_socket)
-    ]
+    control = layout.supervisor_socket.name if usual else layout.supervisor_socket
+    parts = [_HEAD.format(uid=os.geteuid(), socket=control)]
     programs = [(name, signal, SERVERS_GROUP) for name, signal in servers]
     programs += [(name, "TERM", SERVICES_GROUP) for name in services]
     for name, signal, group in programs:

@@ -51,6 +51,17 @@ def signing_secret(layout: Layout, environ: Mapping[str, str], *, create: bool =
     return layout.secret("jwt-secret")
 
 
+def require_scopes(scopes: Sequence[str]) -> None:
+    """Raise :class:`InvalidInput` unless ``scopes`` names scopes, and at least one."""
+    unknown = [scope for scope in scopes if scope not in ALL_SCOPES]
+    if unknown or not scopes:
+        raise InvalidInput(
+            f"Unknown scope: {', '.join(unknown)}." if unknown else "A token needs a scope.",
+            field="scope",
+            remedy=f"Use one or more of {', '.join(ALL_SCOPES)}.",
+        )
+
+
 def mint(
     secret: str,
     *,
@@ -71,13 +82,7 @@ def mint(
     expires
         How long it is good for.
     """
-    unknown = [scope for scope in scopes if scope not in ALL_SCOPES]
-    if unknown or not scopes:
-        raise InvalidInput(
-            f"Unknown scope: {', '.join(unknown)}." if unknown else "A token needs a scope.",
-            field="scope",
-            remedy=f"Use one or more of {', '.join(ALL_SCOPES)}.",
-        )
+    require_scopes(scopes)
     # Signing pulls in a large cryptography library, which other commands need not wait for.
     import jwt
 

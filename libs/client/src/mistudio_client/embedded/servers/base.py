@@ -144,8 +144,8 @@ class EmbeddedServer(ABC):
                 start_new_session=True,
             )
         process = self._process
-        wait_until(lambda: process.poll() is not None or self.is_ready(), timeout)
-        if process.poll() is not None or not self.is_ready():
+        settled = wait_until(lambda: process.poll() is not None or self.is_ready(), timeout)
+        if not settled or process.poll() is not None:
             state = "ended" if process.poll() is not None else "did not answer in time"
             self.kill()
             raise StartFailed(

@@ -166,7 +166,9 @@ class PostgresServer(EmbeddedServer):
         finally:
             password.unlink()
         statement = f"CREATE DATABASE {DATABASE}"
-        self._tool(account, home, "postgres", "--single", "-D", str(building), text=statement)
+        # Without a database's name it looks for one that is called as the user is.
+        single = ("--single", "-D", str(building), "postgres")
+        self._tool(account, home, "postgres", *single, text=statement)
         building.rename(home / "data")
 
     def _tool(
