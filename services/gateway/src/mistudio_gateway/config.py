@@ -1,0 +1,71 @@
+"""Everything the gateway can be told from outside."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from mistudio_servicekit.settings import ServiceSettings
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of one gateway process, from the environment under the same names in capitals.
+
+    ``*_bytes`` are bytes, ``*_seconds`` seconds.
+    """
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8000, ge=0, le=65_535)
+    jwt_secret_key: SecretStr = Field(description="At least 32 bytes; signs and checks tokens.")
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Origins of browsers' pages, comma-separated."
+    )
+    max_upload_bytes: int = Field(default=2 * GIB, ge=1)
+    max_body_bytes: int = Field(default=MIB, ge=1024, description="Of a JSON body.")
+    web_dir: Path | None = Field(default=None, description="Static files of a web UI, for /.")
+
+    rpc_timeout_seconds: float = Field(default=5.0, gt=0)
+    register_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Registering a model reads its config from the hub first."
+    )
+    socket_auth_seconds: float = Field(default=5.0, gt=0)
+    socket_backlog_bytes: int = Field(
+        default=MIB, ge=1024, description="A WebSocket client behind by more is sent away."
+    )
+    socket_clients: int = Field(default=1000, ge=1, description="Most WebSocket clients at once.")
+    ring_events: int = Field(default=10_000, ge=1, description="Newest events kept in memory.")
+
+    @field_validator("jwt_secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < 32:
+            raise ValueError("JWT_SECRET_KEY must have at least 32 bytes")
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("web_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    @classmethod
+    def ephemeral(cls, **overrides: Any) -> GatewaySettings:
+        """Return settings with a secret made on the spot: nobody's token is valid.
+
+        For what needs an application but no callers, such as rendering the OpenAPI document.
+        """
+        values: dict[str, Any] = {"jwt_secret_key": SecretStr(secrets.token_hex(32)), **overrides}
+        return cls(**values)

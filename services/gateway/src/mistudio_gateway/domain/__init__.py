@@ -1,0 +1,1 @@
+"""Decisions about events, progress and bodies, without a bus and without a server."""

@@ -1,0 +1,1 @@
+"""Routes: parse, ask, translate."""

@@ -1,0 +1,91 @@
+"""/ws: who is it, then the session."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import jwt
+from pydantic import ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from mistudio_contracts.errors import ErrorBody, MiStudioError, Unauthorized
+from mistudio_contracts.frames import Authenticate, ErrorFrame
+from mistudio_contracts.states import Scope
+from mistudio_gateway.context import Gateway
+from mistudio_gateway.rest.auth import authorize, verify
+
+from .session import TRY_LATER, Session
+
+PROTOCOL = "mistudio.v1"
+BEARER = "bearer."
+UNAUTHORIZED = 4401
+FORBIDDEN = 4403
+
+
+async def events_socket(websocket: WebSocket) -> None:
+    """Serve one client.
+
+    The token comes as the subprotocol ``bearer.<token>`` beside ``mistudio.v1``, or in the first
+    message; never in the URL, where logs would keep it.
+    """
+    here: Gateway = websocket.app.state.gateway
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    try:
+        token = await _token(websocket, offered, here.settings.socket_auth_seconds)
+        principal = verify(token, here.settings.jwt_secret_key.get_secret_value())
+        authorize(principal, Scope.READ)
+    except MiStudioError as error:
+        code = UNAUTHORIZED if isinstance(error, Unauthorized) else FORBIDDEN
+        await _refuse(websocket, error.body(), code)
+        return
+    except WebSocketDisconnect:
+        return
+    clients = here.sockets
+    if len(clients) >= here.settings.socket_clients:
+        await websocket.close(TRY_LATER, "too many clients")
+        return
+    session = Session(websocket, here, lifetime_of(token))
+    clients.add(session)
+    here.metrics.clients.set(len(clients))
+    try:
+        await session.run()
+    finally:
+        clients.discard(session)
+        here.metrics.clients.set(len(clients))
+
+
+def lifetime_of(token: str) -> float:
+    """Return for how many seconds a verified token is still good."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return max(0.0, float(claims["exp"]) - time.time())
+
+
+async def _token(websocket: WebSocket, offered: list[str], seconds: float) -> str:
+    for protocol in offered:
+        if protocol.startswith(BEARER):
+            return protocol.removeprefix(BEARER)
+    try:
+        text = await asyncio.wait_for(websocket.receive_text(), seconds)
+        return Authenticate.model_validate_json(text).token
+    except asyncio.TimeoutError as error:
+        raise Unauthorized(
+            "No access token came in time.",
+            reason="missing",
+            remedy='Send {"token": "…"} as the first message.',
+        ) from error
+    except (ValidationError, KeyError) as error:
+        raise Unauthorized(
+            "The first message holds no access token.",
+            reason="missing",
+            remedy='Send {"token": "…"} as the first message.',
+        ) from error
+
+
+async def _refuse(websocket: WebSocket, body: ErrorBody, code: int) -> None:
+    try:
+        await websocket.send_text(ErrorFrame(data=body).model_dump_json())
+        await websocket.close(code, body.message[:100])
+    except WebSocketDisconnect:
+        return

@@ -1,0 +1,41 @@
+"""The process: settings from the environment, logs as JSON, uvicorn."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from mistudio_servicekit import logs
+
+from .config import GatewaySettings
+from .factory import create_app
+
+MIB = 1024 * 1024
+MOST_MESSAGE_BYTES = 2 * MIB
+"""Of a WebSocket client: a subscription to ten thousand ids."""
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    try:
+        settings = GatewaySettings()
+    except ValidationError as error:
+        sys.stderr.write(f"The gateway cannot start: {error}\n")
+        raise SystemExit(2) from error
+    logs.configure("gateway", settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_max_size=MOST_MESSAGE_BYTES,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )

@@ -1,0 +1,1 @@
+"""The grammar of the REST API: bodies, errors, authorisation, OpenAPI."""

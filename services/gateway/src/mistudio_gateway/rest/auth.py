@@ -1,0 +1,75 @@
+"""Who asks, and whether they may."""
+
+from __future__ import annotations
+
+from mistudio_contracts.errors import Forbidden, Unauthorized
+from mistudio_contracts.states import Scope
+from mistudio_servicekit.auth import Principal, verify_token
+
+MOST_TOKEN_BYTES = 8192
+MOST_SUBJECT_CHARACTERS = 200
+"""As the contract's ``actor`` allows."""
+
+IMPLIED: dict[Scope, frozenset[Scope]] = {
+    Scope.READ: frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN}),
+    Scope.WRITE: frozenset({Scope.WRITE, Scope.ADMIN}),
+    Scope.ADMIN: frozenset({Scope.ADMIN}),
+}
+"""For each scope, the scopes that grant it: admin implies write, write implies read."""
+
+
+def authenticate(header: str | None, secret: str) -> Principal:
+    """Return whose token an Authorization header holds.
+
+    Raises
+    ------
+    Unauthorized
+        When there is none, or it is not a valid bearer token.
+    """
+    if header is None:
+        raise Unauthorized(
+            "An access token is needed.",
+            reason="missing",
+            remedy="Send the header Authorization: Bearer <token>.",
+        )
+    kind, _, token = header.partition(" ")
+    if kind.lower() != "bearer" or not token.strip():
+        raise Unauthorized(
+            "The Authorization header holds no bearer token.",
+            reason="invalid",
+            remedy="Send the header Authorization: Bearer <token>.",
+        )
+    return verify(token.strip(), secret)
+
+
+def verify(token: str, secret: str) -> Principal:
+    """Return whose token this is.
+
+    Raises
+    ------
+    Unauthorized
+        When it is wrong, expired or of no use as a name.
+    """
+    if len(token) > MOST_TOKEN_BYTES:
+        raise Unauthorized("The access token is too long.", reason="invalid")
+    principal = verify_token(token, secret)
+    if not 0 < len(principal.subject) <= MOST_SUBJECT_CHARACTERS:
+        raise Unauthorized("The access token names nobody.", reason="invalid")
+    return principal
+
+
+def authorize(principal: Principal, needed: Scope) -> None:
+    """Check that a caller has a scope or one that implies it.
+
+    Raises
+    ------
+    Forbidden
+        Naming the scope.
+    """
+    if not principal.scopes & IMPLIED[needed]:
+        raise Forbidden(
+            f"The access token lacks the scope {needed}.",
+            reason="missing_scope",
+            required_scope=str(needed),
+            remedy=f"Ask for a token with {needed}.",
+        )

@@ -1,0 +1,120 @@
+"""Bodies of requests: the contract's fields, without those the gateway fills in itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from mistudio_contracts.base import Identifier
+from mistudio_contracts.rpc import ModelIdentifier, Name
+from mistudio_contracts.states import DatasetFormat, Dtype, Quantization, Source
+from mistudio_contracts.values import HookPoint, Tokenization
+
+MOST = 2**31 - 1
+"""Counts beyond it fit no column of the database."""
+
+
+def _no_coercion(value: Any) -> Any:
+    # JSON has numbers and booleans of its own; a text that looks like one is a mistake.
+    if isinstance(value, bool | str):
+        raise ValueError("a number is needed")
+    return value
+
+
+def _boolean(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("true or false is needed")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_coercion)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+VisibleName = Annotated[Name, Field(json_schema_extra={"pattern": r"\S"})]
+VisibleIdentifier = Annotated[ModelIdentifier, Field(json_schema_extra={"pattern": r"\S"})]
+Layer = Annotated[Integer, Field(ge=-100_000, le=100_000)]
+NamedHookPoint = Annotated[
+    HookPoint,
+    Field(json_schema_extra={"pattern": r"^layers\.(0|[1-9]\d{0,4})\.resid_post$"}),
+]
+
+
+class RestBody(BaseModel):
+    """A body takes the fields it names and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegisterModel(RestBody):
+    """A model to register. ``auto_load`` loads it at once."""
+
+    name: VisibleName = Field(examples=["GPT-2 Medium"])
+    source: Source
+    model_identifier: VisibleIdentifier = Field(
+        description="Hub id, or a path under an allowed root.", examples=["gpt2-medium"]
+    )
+    model_type: str | None = Field(
+        default=None, max_length=100, description="Checked against the config when given."
+    )
+    revision: str | None = Field(default=None, max_length=200)
+    quantization: Quantization = Quantization.NONE
+    auto_load: Boolean = False
+
+
+class UpdateModel(RestBody):
+    """What to change; null or absent leaves it."""
+
+    name: VisibleName | None = None
+    quantization: Quantization | None = None
+
+
+class LoadModel(RestBody):
+    """How to load; null keeps the registered quantisation."""
+
+    quantization: Quantization | None = None
+
+
+class TokenizationOptions(Tokenization):
+    """How text becomes ``input_ids``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    add_special_tokens: Boolean = True
+    max_length: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = None
+    truncate: Boolean = False
+
+
+class ExtractActivations(RestBody):
+    """What to capture. ``layer_indices`` and ``hook_points`` add up; name at least one."""
+
+    dataset_id: Identifier
+    layer_indices: list[Layer] = Field(
+        default_factory=list, max_length=1000, description="Negative counts from the last layer."
+    )
+    hook_points: list[NamedHookPoint] = Field(default_factory=list, max_length=1000)
+    sample_count: Annotated[Integer, Field(ge=1, le=MOST)] | None = Field(
+        default=None, description="Null means all samples."
+    )
+    batch_size: Annotated[Integer, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="Most samples in one batch; null lets us choose."
+    )
+    dtype: Dtype | None = Field(default=None, description="Null means the model's own.")
+    tokenization: TokenizationOptions = TokenizationOptions()
+    extraction_id: (
+        Annotated[str, StringConstraints(pattern=r"^ext_[A-Za-z0-9_]{1,120}$")] | None
+    ) = Field(default=None, description="Chosen by the caller, to follow it from the start.")
+
+
+class RegisterDataset(RestBody):
+    """A dataset that is on this machine, or on the hub. Files are sent to /datasets/upload."""
+
+    name: VisibleName
+    source: Literal["local", "huggingface"]
+    identifier: Annotated[str, StringConstraints(min_length=1, max_length=1000)] = Field(
+        description="A path under an allowed root, or a hub id."
+    )
+    format: DatasetFormat | None = None
+    text_column: str | None = Field(default=None, max_length=200)
+    split: str = Field(default="train", min_length=1, max_length=100)
+    subset: str | None = Field(default=None, max_length=200)
+    revision: str | None = Field(default=None, max_length=200)

@@ -1,0 +1,1 @@
+"""What the gateway does with the bus: asks, follows, replays, stores uploads, reads files."""

@@ -1,0 +1,72 @@
+"""Asking the catalog, and the extractors' stores, by request/reply."""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+from faststream.nats import NatsBroker
+from pydantic import BaseModel
+
+from mistudio_contracts.errors import MiStudioError
+from mistudio_contracts.subjects import Subject
+from mistudio_servicekit import rpc
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class Catalog:
+    """The gateway's only way to a durable fact.
+
+    Parameters
+    ----------
+    broker
+        The broker whose connection carries the questions.
+    pool
+        The pool whose stores are read.
+    timeout
+        Seconds to wait for an answer.
+    """
+
+    def __init__(self, broker: NatsBroker, pool: str, timeout: float) -> None:
+        self._broker = broker
+        self._pool = pool
+        self._timeout = timeout
+
+    async def ask(
+        self,
+        subject: Subject,
+        request: BaseModel,
+        answer: type[Answer],
+        *,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Ask and return the answer.
+
+        Parameters
+        ----------
+        subject
+            A request subject of the contract.
+        request
+            Its payload.
+        answer
+            The class of its reply.
+        timeout
+            Seconds, when this question takes longer than others.
+
+        Raises
+        ------
+        MiStudioError
+            What the service answered, or ``SERVICE_UNAVAILABLE`` when none did.
+        """
+        reply = await rpc.call(
+            self._broker, subject, request, pool=self._pool, timeout=timeout or self._timeout
+        )
+        if not isinstance(reply, answer):
+            logger.error(
+                "an answer of the wrong kind",
+                extra={"subject": subject.pattern, "kind": type(reply).__name__},
+            )
+            raise MiStudioError("A service gave an answer that could not be understood.")
+        return reply
