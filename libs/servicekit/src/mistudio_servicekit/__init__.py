@@ -1,1 +1,1 @@
-"""Settings, logging, telemetry, bus wiring, health and auth for every service."""
+"""The kit of every service: settings, logs, bus, request/reply, health, provisioning, auth."""

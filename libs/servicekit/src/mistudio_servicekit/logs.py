@@ -1,0 +1,55 @@
+"""JSON lines on standard output, each with the trace it belongs to and without credentials."""
+
+import logging
+import re
+import sys
+
+from opentelemetry import trace
+from pythonjsonlogger.json import JsonFormatter
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]*:[^@\s/]*(?=@)")
+_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
+
+
+class _Line(JsonFormatter):
+    """Adds the service and the trace, and hides user and password of any URL."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(
+            _FIELDS,
+            rename_fields=_NAMES,
+            static_fields={"service": service},
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+            json_ensure_ascii=False,
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            record.trace_id = f"{span.trace_id:032x}"
+            record.span_id = f"{span.span_id:016x}"
+        return _CREDENTIALS.sub("***", super().format(record))
+
+
+def configure(service: str, level: str) -> None:
+    """Send every log record of the process to standard output, one JSON object a line.
+
+    Parameters
+    ----------
+    service
+        The name written into each line.
+    level
+        The lowest level that is written.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Line(service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Libraries that attach handlers of their own would write lines that are not JSON.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream"):
+        other = logging.getLogger(name)
+        other.handlers.clear()
+        other.propagate = True
+    logging.captureWarnings(True)

@@ -1,0 +1,174 @@
+"""Make the streams, durable consumers and the bucket be as the topology declares them."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import nats
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    ObjectStoreConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NotFoundError
+
+from mistudio_contracts import topology
+from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 30.0
+
+
+async def provision(nats_url: str, pools: Sequence[str]) -> None:
+    """Create what is missing and update what differs. Runs again change nothing.
+
+    Streams and consumers that the topology does not name are left alone.
+
+    Parameters
+    ----------
+    nats_url
+        The bus, with the credentials of a user that may manage streams.
+    pools
+        The pools to make work consumers for.
+
+    Raises
+    ------
+    ServiceUnavailable
+        When the bus does not answer within half a minute.
+    MiStudioError
+        When the server refuses; ``details`` name the stream or consumer.
+    """
+    client = await _connect(nats_url)
+    try:
+        jetstream = client.jetstream(timeout=10)
+        for stream in topology.streams():
+            await _tried(stream.name, _stream(jetstream, stream))
+        for consumer in topology.consumers(tuple(pools)):
+            await _tried(consumer.name, _consumer(jetstream, consumer))
+        await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream))
+    finally:
+        await client.close()
+
+
+async def _connect(url: str) -> Any:
+    async def ignore(error: Exception) -> None:
+        log.debug("Connecting failed: %s", error)
+
+    try:
+        return await asyncio.wait_for(
+            nats.connect(
+                url,
+                name="mistudio-provision",
+                error_cb=ignore,
+                inbox_prefix="_INBOX_provision",
+                reconnect_time_wait=1,
+                max_reconnect_attempts=-1,
+            ),
+            CONNECT_SECONDS,
+        )
+    except (asyncio.TimeoutError, OSError, nats.errors.Error) as error:
+        raise ServiceUnavailable(
+            "The bus does not answer, or refuses the user.",
+            reason="bus_unavailable",
+            remedy="Look at NATS_URL, and whether the server runs.",
+        ) from error
+
+
+async def _tried(name: str, work: Any) -> None:
+    try:
+        await work
+    except APIError as error:
+        raise MiStudioError(
+            f"{name} cannot be provisioned: {error.description}.",
+            reason="refused_by_server",
+            name=name,
+            remedy="Change the declaration, or take the old stream or consumer away by hand.",
+        ) from error
+
+
+async def _stream(jetstream: JetStreamContext, spec: topology.StreamSpec) -> None:
+    config = StreamConfig(
+        name=spec.name,
+        description=spec.summary,
+        subjects=list(spec.subjects),
+        retention=RetentionPolicy(spec.retention),
+        storage=StorageType(spec.storage),
+        max_age=spec.max_age,
+        max_bytes=spec.max_bytes,
+        max_msgs_per_subject=spec.max_msgs_per_subject,
+        discard=DiscardPolicy(spec.discard),
+        duplicate_window=spec.duplicate_window,
+        allow_direct=True,
+    )
+    try:
+        found = (await jetstream.stream_info(spec.name)).config
+    except NotFoundError:
+        await jetstream.add_stream(config)
+        log.info("Created the stream %s.", spec.name)
+        return
+    if _differs(found, config):
+        await jetstream.update_stream(found.evolve(**_given(config)))
+        log.info("Updated the stream %s.", spec.name)
+
+
+async def _consumer(jetstream: JetStreamContext, spec: topology.ConsumerSpec) -> None:
+    config = ConsumerConfig(
+        durable_name=spec.name,
+        filter_subject=spec.subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_wait=spec.ack_wait,
+        max_deliver=spec.max_deliver,
+        max_ack_pending=spec.max_ack_pending,
+    )
+    try:
+        found = (await jetstream.consumer_info(spec.stream, spec.name)).config
+    except NotFoundError:
+        await jetstream.add_consumer(spec.stream, config)
+        log.info("Created the consumer %s.", spec.name)
+        return
+    if _differs(found, config):
+        await jetstream.add_consumer(spec.stream, found.evolve(**_given(config)))
+        log.info("Updated the consumer %s.", spec.name)
+
+
+async def _bucket(jetstream: JetStreamContext) -> None:
+    name = f"OBJ_{topology.UPLOADS_BUCKET}"
+    wanted = {
+        "max_bytes": topology.UPLOADS_MAX_BYTES,
+        "max_age": topology.UPLOADS_MAX_AGE,
+    }
+    try:
+        found = (await jetstream.stream_info(name)).config
+    except NotFoundError:
+        await jetstream.create_object_store(
+            topology.UPLOADS_BUCKET,
+            config=ObjectStoreConfig(
+                bucket=topology.UPLOADS_BUCKET,
+                description="Dataset uploads on their way from the gateway to a loader.",
+                ttl=topology.UPLOADS_MAX_AGE,
+                max_bytes=topology.UPLOADS_MAX_BYTES,
+                storage=StorageType.FILE,
+            ),
+        )
+        log.info("Created the bucket %s.", topology.UPLOADS_BUCKET)
+        return
+    if any(getattr(found, key) != value for key, value in wanted.items()):
+        await jetstream.update_stream(found.evolve(**wanted))
+        log.info("Updated the bucket %s.", topology.UPLOADS_BUCKET)
+
+
+def _given(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(config).items() if value is not None}
+
+
+def _differs(found: Any, wanted: Any) -> bool:
+    return any(getattr(found, key) != value for key, value in _given(wanted).items())
