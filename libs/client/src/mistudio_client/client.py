@@ -54,6 +54,7 @@ class Client:
         self, url: str | None = None, token: str | None = None, timeout: float = 60.0
     ) -> None:
         self._transport = Transport(find_address(url, token), timeout)
+        self.timeout = timeout
         self.models = Models(self._transport)
         self.datasets = Datasets(self._transport)
         self.extractions = Extractions(self._transport)

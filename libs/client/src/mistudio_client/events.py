@@ -19,6 +19,7 @@ from mistudio_contracts.errors import ErrorBody, ErrorCode, MiStudioError, Unaut
 from mistudio_contracts.frames import Authenticate, Frame, Selection, Subscribe
 
 from .address import Address
+from .errors import Unreachable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,6 +89,23 @@ class EventStream:
         except _NotConnected:
             return False
         return True
+
+    def require(self, timeout: float) -> None:
+        """Subscribe, within ``timeout`` seconds.
+
+        Raises
+        ------
+        Unreachable
+            When that cannot be done.
+        MiStudioError
+            When the token or the selection is refused.
+        """
+        if not self.connect(timeout):
+            raise Unreachable(
+                f"There are no events from {self._address.url}.",
+                reason="unreachable",
+                remedy="Start it with: mistudio up, or name another with --url or MISTUDIO_URL.",
+            )
 
     def next(self, timeout: float | None = None) -> Frame | None:
         """Return the next frame, or None when none came within ``timeout`` seconds.

@@ -1,0 +1,141 @@
+"""``mistudio activations``: show, export and delete captured activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mistudio_client.export import Format
+from mistudio_contracts.values import layer_of
+from mistudio_contracts.views import Cache
+
+from . import human, output
+from .extractions import layers
+from .options import AsJson, Yes, group
+from .progress import ByteBar
+from .session import connected
+
+app = group("Show, export and delete captured activations.")
+
+Reference = Annotated[str, typer.Argument(metavar="CACHE", help="Its id.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the activation caches."""
+    with connected(ctx) as client:
+        model_id = None if model is None else client.models.find(model).id
+        found = list(client.activations.iterate(model_id=model_id))
+        if as_json:
+            output.print_json(found)
+            return
+        output.table(
+            ("id", "model", "dataset", "layers", "samples>", "tokens>", "dtype", "size>", "used"),
+            (
+                (
+                    cache.id,
+                    cache.model_id,
+                    cache.dataset_id or human.NONE,
+                    layers(cache.layer_indices),
+                    f"{cache.sample_count:,}",
+                    f"{cache.token_count:,}",
+                    cache.dtype.value,
+                    human.size(cache.file_size_bytes),
+                    human.ago(cache.last_accessed_at),
+                )
+                for cache in found
+            ),
+        )
+
+
+@app.command()
+def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
+    """Show a cache and the norms of its layers."""
+    with connected(ctx) as client:
+        found = client.activations.get(cache)
+        if as_json:
+            output.print_json(found)
+            return
+        output.facts(_facts(found))
+        output.table(
+            ("layer>", "mean norm>", "median norm>", "largest |x|>", "non-finite>", "size>"),
+            (
+                (
+                    str(layer_of(column.hook_point)),
+                    human.figure(column.mean_norm),
+                    human.figure(column.median_norm),
+                    human.figure(column.max_abs),
+                    f"{column.non_finite:,}",
+                    human.size(column.bytes),
+                )
+                for column in found.columns
+            ),
+        )
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    cache: Reference,
+    dest: Annotated[Path, typer.Argument(help="The directory to make.")],
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="store: the files as they are; npy or pt: one file a layer."),
+    ] = Format.STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a cache to this machine, each file checked against its SHA-256."""
+    with connected(ctx) as client:
+        from mistudio_client.export import export as write
+
+        with ByteBar(f"Downloading {cache}", quiet=as_json) as bar:
+            files = write(client.activations, cache, dest, form, on_progress=bar)
+        size = sum(path.stat().st_size for path in files)
+        if as_json:
+            output.print_json(
+                {
+                    "cache_id": cache,
+                    "path": str(dest.absolute()),
+                    "format": form.value,
+                    "files": [str(path.relative_to(dest)) for path in files],
+                    "bytes": size,
+                }
+            )
+        else:
+            output.print_text(f"{dest}: {len(files)} files, {human.size(size)}.")
+
+
+@app.command()
+def rm(ctx: typer.Context, cache: Reference, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a cache; layers that another one needs stay."""
+    with connected(ctx) as client:
+        if not yes and not as_json and output.interactive():
+            typer.confirm(f"Delete {cache}?", abort=True, err=True)
+        client.activations.delete(cache)
+        if as_json:
+            output.print_json({"deleted": cache})
+        else:
+            output.print_text(f"Deleted {cache}.")
+
+
+def _facts(cache: Cache) -> list[tuple[str, str]]:
+    shape = " × ".join(f"{side:,}" for side in cache.activation_shape)
+    return [
+        ("id", cache.id),
+        ("model", cache.model_id),
+        ("dataset", cache.dataset_id or human.NONE),
+        ("path", cache.storage_path),
+        ("shape", f"{shape} {cache.dtype.value}"),
+        ("layers", layers(cache.layer_indices)),
+        ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
+        ("size", human.size(cache.file_size_bytes)),
+        ("time", human.duration(cache.extraction_time_seconds)),
+        ("created", human.ago(cache.created_at)),
+        ("used", human.ago(cache.last_accessed_at)),
+    ]

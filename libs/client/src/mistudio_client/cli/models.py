@@ -1,0 +1,217 @@
+"""``mistudio models``: register, load and unload models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mistudio_client.errors import InvalidArgument
+from mistudio_contracts.states import Quantization, Source
+from mistudio_contracts.views import Model, ModelSummary
+
+from . import human, output
+from .options import AsJson, Yes, group
+from .progress import StepBar
+from .session import connected, reporting
+
+if TYPE_CHECKING:
+    from mistudio_client.client import Client
+
+app = group("Register, load and unload models.")
+
+Reference = Annotated[str, typer.Argument(metavar="MODEL", help="Its id or its name.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when the model is ready.")]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    identifier: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A checkpoint's directory, or its id on the hub.")
+    ],
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    source: Annotated[
+        Source | None,
+        typer.Option(help="Where it is; local when there is such a directory, else huggingface."),
+    ] = None,
+    quantization: Annotated[
+        Quantization, typer.Option(help="How its weights are kept.")
+    ] = Quantization.NONE,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="Load it at once.")] = True,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register a model, and load it unless told otherwise."""
+    with reporting():
+        where, found = locate(identifier, source)
+    with connected(ctx) as client:
+        model = client.models.add(
+            found,
+            name=name,
+            source=where,
+            revision=revision,
+            quantization=quantization,
+            auto_load=load,
+        )
+        if load and wait:
+            if not as_json:
+                output.note(f"Registered {model.id}.")
+            model = _wait(client, model, quiet=as_json)
+        _show(model, as_json=as_json)
+
+
+def locate(identifier: str, source: Source | None) -> tuple[Source, str]:
+    """Return where a model is, and its identifier as the service needs it.
+
+    Raises
+    ------
+    InvalidArgument
+        When the identifier is written as a path, and there is no such directory.
+    """
+    path = Path(identifier).expanduser()
+    if source is Source.HUGGINGFACE:
+        return source, identifier
+    if path.is_dir():
+        return source or Source.LOCAL, str(path.resolve())
+    if source is not None:
+        # The service's machine need not be this one: it knows whether the path is there.
+        return source, identifier
+    if path.is_absolute() or identifier.startswith((".", "~")):
+        raise InvalidArgument(
+            f"There is no directory {identifier}.",
+            field="model",
+            reason="no_such_directory",
+            remedy="For a path on the service's machine add --source local.",
+        )
+    return Source.HUGGINGFACE, identifier
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List the models."""
+    with connected(ctx) as client:
+        found = list(client.models.iterate())
+        if as_json:
+            output.print_json(found)
+            return
+        output.table(
+            ("id", "name", "status", "quantization", "parameters>", "layers>", "memory>", "used"),
+            (
+                (
+                    model.id,
+                    model.name,
+                    _status(model),
+                    model.quantization.value,
+                    human.number(model.parameter_count),
+                    str(model.num_layers or human.NONE),
+                    human.size(model.memory_usage_bytes),
+                    human.ago(model.last_used_at),
+                )
+                for model in found
+            ),
+        )
+
+
+@app.command()
+def show(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
+    """Show a model."""
+    with connected(ctx) as client:
+        _show(client.models.get(client.models.find(model).id), as_json=as_json)
+
+
+@app.command()
+def load(
+    ctx: typer.Context,
+    model: Reference,
+    quantization: Annotated[
+        Quantization | None, typer.Option(help="Change how its weights are kept.")
+    ] = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Load a model into device memory."""
+    with connected(ctx) as client:
+        found = client.models.find(model)
+        accepted = client.models.load(found.id, quantization=quantization)
+        if wait:
+            _show(_wait(client, found, quiet=as_json), as_json=as_json)
+        elif as_json:
+            output.print_json(accepted)
+        else:
+            output.print_text(f"{accepted.message} ({accepted.id})")
+
+
+@app.command()
+def unload(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
+    """Free a model's device memory; it stays on disk."""
+    with connected(ctx) as client:
+        _after(client.models.unload(client.models.find(model).id), "unloading", as_json=as_json)
+
+
+@app.command()
+def cancel(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
+    """Cancel the load under way."""
+    with connected(ctx) as client:
+        _after(client.models.cancel(client.models.find(model).id), "cancelled", as_json=as_json)
+
+
+@app.command()
+def rm(ctx: typer.Context, model: Reference, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a model and the activations captured from it."""
+    with connected(ctx) as client:
+        found = client.models.find(model)
+        if not yes and not as_json and output.interactive():
+            typer.confirm(f"Delete {found.name} and its activations?", abort=True, err=True)
+        client.models.delete(found.id)
+        if as_json:
+            output.print_json({"deleted": found.id})
+        else:
+            output.print_text(f"Deleted {found.name} ({found.id}).")
+
+
+def _wait(client: Client, model: ModelSummary, *, quiet: bool) -> Model:
+    with StepBar(f"Loading {model.name}", quiet=quiet) as bar:
+        return client.models.wait(model.id, on_progress=bar)
+
+
+def _after(model: Model, what: str, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(model)
+    else:
+        output.print_text(f"{model.name} ({model.id}): {what}, now {model.status.value}.")
+
+
+def _status(model: ModelSummary) -> str:
+    if model.stage is not None:
+        return f"{model.status.value} {model.progress:.0f} % ({model.stage.value})"
+    return model.status.value
+
+
+def _show(model: Model, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(model)
+        return
+    output.facts(
+        [
+            ("id", model.id),
+            ("name", model.name),
+            ("status", _status(model)),
+            ("source", f"{model.source.value}: {model.model_identifier}"),
+            ("revision", model.revision or human.NONE),
+            ("architecture", model.architecture or model.model_type or human.NONE),
+            ("parameters", human.number(model.parameter_count)),
+            ("layers", f"{model.num_layers or human.NONE} of width {model.hidden_size or '?'}"),
+            ("context", str(model.context_length or human.NONE)),
+            ("quantization", model.quantization.value),
+            ("dtype", model.dtype.value if model.dtype else human.NONE),
+            ("memory", human.size(model.memory_usage_bytes)),
+            ("disk", human.size(model.disk_bytes)),
+            ("load time", human.duration(model.load_time_seconds)),
+            ("created", human.ago(model.created_at)),
+            ("used", human.ago(model.last_used_at)),
+            *([("error", model.error.message)] if model.error else []),
+        ]
+    )
