@@ -12,7 +12,8 @@ import pytest
 
 from mistudio_contracts import Quantization, Source, new_id
 from mistudio_loader.domain.progress import Step
-from mistudio_loader.services.preparation import Preparation, Prepared, PrepareJob
+from mistudio_loader.jobs import Prepared, PrepareJob
+from mistudio_loader.services.preparation import Preparation
 from mistudio_testkit.fixtures import *  # noqa: F403
 from mistudio_testkit.hub import FakeHub
 

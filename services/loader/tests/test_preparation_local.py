@@ -228,9 +228,7 @@ def test_a_weight_too_large_for_the_target_is_refused(prepare: Any, checkpoint: 
     assert prepare.left_over() == []
 
 
-def test_a_full_disk_is_told_before_anything_is_written(
-    prepare: Any, checkpoint: Any
-) -> None:
+def test_a_full_disk_is_told_before_anything_is_written(prepare: Any, checkpoint: Any) -> None:
     with pytest.raises(InsufficientStorage) as caught:
         prepare(checkpoint(), reserve_bytes=2**60)
     assert caught.value.details["required_bytes"] > 0

@@ -85,13 +85,15 @@ def _die_with(parent: int) -> None:
 
 
 def _prepare(body: Any, tell: Callable[[Step], None]) -> Any:
-    from .services.preparation import Preparation, PrepareJob
+    from .jobs import PrepareJob
+    from .services.preparation import Preparation
 
     return Preparation(PrepareJob.model_validate(body), tell).run().model_dump(mode="json")
 
 
 def _ingest(body: Any, tell: Callable[[Step], None]) -> Any:
-    from .datasets.ingestion import IngestJob, ingest
+    from .datasets.ingestion import ingest
+    from .jobs import IngestJob
 
     return ingest(IngestJob.model_validate(body)).model_dump(mode="json")
 

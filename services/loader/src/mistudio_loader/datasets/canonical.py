@@ -12,9 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mistudio_contracts.errors import PayloadTooLarge
-
 from .columns import Column
+from .limits import require_size
 from .readers import Reader, schema_of
 
 DATA = "data.parquet"
@@ -70,24 +69,6 @@ def write_canonical(reader: Reader, directory: Path, max_bytes: int) -> Canonica
             found.rows += len(batch)
     found.fingerprint = digest.hexdigest()[:32]
     return found
-
-
-def require_size(size: int, max_bytes: int) -> None:
-    """Check the size of a dataset in bytes.
-
-    Raises
-    ------
-    PayloadTooLarge
-        With both figures.
-    """
-    if size > max_bytes:
-        raise PayloadTooLarge(
-            f"The dataset is larger than {max_bytes} bytes.",
-            field="identifier",
-            reason="dataset_too_large",
-            max_bytes=max_bytes,
-            remedy="Use a smaller split, or a part of the file.",
-        )
 
 
 def _start_digest(columns: Sequence[Column]) -> Any:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mistudio_contracts.errors import InvalidInput
 from mistudio_loader.hub.errors import hub_errors
 
-from .canonical import require_size
+from .limits import require_size
 from .problems import bad_data
 from .readers import BATCH_ROWS
 

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.states import DatasetFormat
 from mistudio_contracts.values import DatasetFacts
+from mistudio_loader.jobs import IngestJob
 from mistudio_loader.storage.digests import canonical_json
 from mistudio_loader.storage.disk import disk_errors, require_space, write_file
 from mistudio_loader.storage.staging import Workshop
 
-from .canonical import DATA, FACTS, require_size, write_canonical
+from .canonical import DATA, FACTS, write_canonical
 from .columns import choose_text_column
 from .formats import decide_format, open_reader
+from .limits import require_size
 from .problems import bad_data
-
-
-class HubDataset(BaseModel):
-    """A dataset of the hub."""
-
-    repo_id: str
-    split: str
-    subset: str | None = None
-    revision: str | None = None
-    endpoint: str
-    token: str | None = None
-
-
-class IngestJob(BaseModel):
-    """What the child process is told: a file, or a dataset of the hub."""
-
-    task_id: str
-    root: Path
-    file: Path | None = None
-    name: str
-    hub: HubDataset | None = None
-    format: DatasetFormat | None = None
-    text_column: str | None = None
-    max_bytes: int
-    reserve_bytes: int = 0
 
 
 def ingest(job: IngestJob) -> DatasetFacts:

@@ -62,7 +62,7 @@ class Pace:
     """
 
     interval: float = 0.2
-    heartbeat: float = 2.0
+    heartbeat: float = 1.5
     _stage: LoadStage | None = field(default=None, init=False)
     _percent: float = field(default=-1.0, init=False)
     _told: float = field(default=float("-inf"), init=False)

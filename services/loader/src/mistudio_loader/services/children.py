@@ -15,13 +15,12 @@ from mistudio_contracts import ErrorBody, LoadStage, MiStudioError
 from mistudio_loader.domain.progress import Step
 
 _LINE_LIMIT = 64 * 1024 * 1024
-_ENVIRONMENT = {
+HUB_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "HF_HUB_DISABLE_XET": "1",
-    "PYTHONUNBUFFERED": "1",
 }
 """For every process that speaks to the hub. Xet keeps no partial files that could be resumed."""
 
@@ -67,7 +66,7 @@ class Children:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **HUB_ENVIRONMENT},
         )
         self._running[task_id] = process
         try:

@@ -13,11 +13,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from mistudio_contracts import Dtype, LoadStage, Quantization, Source
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
-from mistudio_contracts.values import Artifact, ModelFacts
 from mistudio_loader.domain.checkpoint import (
     CONFIG,
     GENERATION_CONFIG,
@@ -29,6 +26,7 @@ from mistudio_loader.domain.fingerprint import artifact_fingerprint
 from mistudio_loader.domain.headers import cast_layout
 from mistudio_loader.domain.progress import Step
 from mistudio_loader.hub.client import HubClient
+from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
 from mistudio_loader.storage.digests import DigestIndex, Stamp, canonical_json
 from mistudio_loader.storage.disk import disk_errors, require_space, write_file
@@ -43,28 +41,6 @@ _TARGETS: dict[Quantization, Dtype] = {
     Quantization.FP16: Dtype.FLOAT16,
     Quantization.BF16: Dtype.BFLOAT16,
 }
-
-
-class PrepareJob(BaseModel):
-    """What the child process is told."""
-
-    task_id: str
-    source: Source
-    model_identifier: str
-    revision: str | None = None
-    quantization: Quantization
-    root: Path
-    local_roots: list[Path]
-    endpoint: str
-    token: str | None = None
-    reserve_bytes: int = 0
-
-
-class Prepared(BaseModel):
-    """What the child process answers."""
-
-    facts: ModelFacts
-    artifact: Artifact
 
 
 class Preparation:

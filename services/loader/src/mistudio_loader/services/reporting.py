@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from mistudio_contracts.reports import LoadProgressedReport
 from mistudio_loader.domain.progress import Pace, Rate, Step
 
+_BEAT = 0.5
+
 Send = Callable[[LoadProgressedReport], Awaitable[None]]
 
 
@@ -70,7 +72,7 @@ class LiveProgress:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(self._pace.heartbeat / 2)
+            await asyncio.sleep(_BEAT)
             if self._last is not None and self._pace.due(self._last, self._clock()):
                 await self._publish(self._last)
 

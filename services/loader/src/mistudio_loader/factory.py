@@ -1,0 +1,107 @@
+"""The loader's only wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from nats.aio.client import Client
+
+from mistudio_contracts import subjects
+from mistudio_servicekit.app import ServiceApp
+from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
+from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.rpc import serve
+
+from .config import LoaderSettings
+from .handlers.control import ControlHandlers
+from .handlers.datasets import DatasetHandlers
+from .handlers.models import ModelHandlers
+from .services.cancellation import Cancellations
+from .services.children import Children
+from .services.datasets import Datasets
+from .services.models import Models
+from .services.uploads import Uploads
+from .storage.done import DoneIngestions
+from .storage.staging import Workshop
+
+SERVICE = "loader"
+PREPARATIONS_AT_ONCE = 2
+PARTIAL_MAX_AGE = 7 * 86_400.0
+PUBLISHED = (
+    subjects.REPORT_PREPARED,
+    subjects.REPORT_PREPARE_FAILED,
+    subjects.REPORT_INGESTED,
+    subjects.REPORT_INGEST_FAILED,
+    subjects.LIVE_LOAD,
+)
+
+
+def create_app(settings: LoaderSettings) -> ServiceApp:
+    """Return the loader, wired and not yet started.
+
+    The cache directories are made if they are not there.
+    """
+    broker = create_broker(settings, SERVICE)
+    publisher = Publisher(broker, SERVICE)
+    children = Children()
+    cancellations = Cancellations(children)
+    artifacts = Workshop(settings.model_cache_dir)
+    canonical = Workshop(settings.dataset_cache_dir)
+    done = DoneIngestions(canonical)
+
+    def connection() -> Client:
+        state: Any = broker.config.connection_state
+        found: Client = state.connection
+        return found
+
+    models = Models(settings, artifacts, children, cancellations, publisher)
+    datasets = Datasets(settings, canonical, done, Uploads(connection), children, cancellations)
+    for_models = ModelHandlers(models, publisher)
+    for_datasets = DatasetHandlers(datasets, publisher)
+    pool = settings.pool
+    # Each registration takes one order at a time.
+    for _ in range(PREPARATIONS_AT_ONCE):
+        consume(
+            broker,
+            subjects.WORK_PREPARE,
+            for_models.prepare,
+            pool=pool,
+            on_give_up=for_models.give_up,
+        )
+    consume(broker, subjects.WORK_REMOVE, for_models.remove, pool=pool)
+    consume(
+        broker,
+        subjects.WORK_INGEST,
+        for_datasets.ingest,
+        pool=pool,
+        on_give_up=for_datasets.give_up,
+    )
+    consume(broker, subjects.WORK_REMOVE_DATASET, for_datasets.remove, pool=pool)
+    serve(broker, subjects.RPC_INSPECT, for_models.inspect, pool=pool)
+    control = ControlHandlers(cancellations)
+    listen(broker, subjects.CONTROL_CANCEL, control.cancel, pool=pool, shared=False)
+    declare_publishers(broker, PUBLISHED, pool)
+
+    async def sweep() -> None:
+        def work() -> None:
+            artifacts.sweep()
+            artifacts.forget_partials(PARTIAL_MAX_AGE)
+            canonical.sweep()
+            done.sweep()
+
+        await asyncio.to_thread(work)
+
+    async def writable() -> bool:
+        roots = (settings.model_cache_dir, settings.dataset_cache_dir)
+        return all(os.access(root, os.W_OK) for root in roots)
+
+    return ServiceApp(
+        name=SERVICE,
+        broker=broker,
+        on_start=[sweep],
+        on_started=[],
+        on_stop=[],
+        ready={"caches": writable},
+    )

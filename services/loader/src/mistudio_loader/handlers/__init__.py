@@ -1,0 +1,1 @@
+"""The loader's doors on the bus: parse, call, report."""

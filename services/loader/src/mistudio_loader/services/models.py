@@ -1,0 +1,136 @@
+"""What the loader does about models, in the process that never holds one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from mistudio_contracts import ErrorCode, MiStudioError
+from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.reports import LoadProgressedReport, ModelPreparedReport
+from mistudio_contracts.rpc import InspectModelRequest
+from mistudio_contracts.subjects import LIVE_LOAD
+from mistudio_contracts.values import Failure, ModelFacts
+from mistudio_contracts.work import PrepareModel
+from mistudio_loader.config import LoaderSettings
+from mistudio_loader.hub.client import HubClient
+from mistudio_loader.jobs import Prepared, PrepareJob
+from mistudio_loader.storage.roots import LocalRoots
+from mistudio_loader.storage.staging import Workshop
+from mistudio_servicekit.bus import Publisher
+
+from .cancellation import Cancellations
+from .checkpoints import inspect, open_checkpoint
+from .children import ChildDied, Children
+from .reporting import LiveProgress
+
+
+@dataclass
+class Models:
+    """Inspects, prepares and removes."""
+
+    settings: LoaderSettings
+    workshop: Workshop
+    children: Children
+    cancellations: Cancellations
+    publisher: Publisher
+
+    async def inspect(self, request: InspectModelRequest) -> ModelFacts:
+        """Return what a checkpoint is, from its config and headers alone.
+
+        Raises
+        ------
+        InvalidInput, ServiceUnavailable
+            See :func:`~.checkpoints.inspect` and :func:`~.checkpoints.open_checkpoint`.
+        """
+
+        def work() -> ModelFacts:
+            checkpoint = open_checkpoint(
+                request.source,
+                request.model_identifier,
+                request.revision,
+                LocalRoots(self.settings.roots),
+                lambda: HubClient(self.settings.hf_endpoint, self.settings.huggingface_token),
+            )
+            return inspect(checkpoint).facts
+
+        return await asyncio.to_thread(work)
+
+    async def prepare(self, order: PrepareModel) -> ModelPreparedReport | None:
+        """Prepare a model in a child process; None when the task was cancelled.
+
+        Raises
+        ------
+        MiStudioError
+            See :meth:`~.preparation.Preparation.run`; and ModelLoadFailed, transient, ``reason``
+            ``child_died``.
+        """
+        if order.task_id in self.cancellations:
+            return None
+        started = time.monotonic()
+        await asyncio.to_thread(self.workshop.sweep)
+        progress = LiveProgress(order.task_id, order.model_id, self._tell)
+        try:
+            async with progress.beating():
+                answer = await self.children.run(
+                    order.task_id, "prepare", self._job(order), progress.step
+                )
+        except (MiStudioError, ChildDied) as error:
+            if order.task_id in self.cancellations:
+                await asyncio.to_thread(self.workshop.sweep)
+                return None
+            if isinstance(error, ChildDied):
+                raise _died(error) from error
+            raise
+        prepared = Prepared.model_validate(answer)
+        return ModelPreparedReport(
+            task_id=order.task_id,
+            model_id=order.model_id,
+            facts=prepared.facts,
+            artifact=prepared.artifact,
+            seconds=time.monotonic() - started,
+        )
+
+    async def remove(self, fingerprint: str) -> None:
+        """Delete an artifact; one that is not there is as good as deleted."""
+        await asyncio.to_thread(self.workshop.remove, fingerprint)
+
+    def _job(self, order: PrepareModel) -> PrepareJob:
+        return PrepareJob(
+            task_id=order.task_id,
+            source=order.source,
+            model_identifier=order.model_identifier,
+            revision=order.revision,
+            quantization=order.quantization,
+            root=self.settings.model_cache_dir,
+            local_roots=self.settings.roots,
+            endpoint=self.settings.hf_endpoint,
+            token=self.settings.huggingface_token,
+            reserve_bytes=self.settings.disk_reserve_bytes,
+        )
+
+    async def _tell(self, report: LoadProgressedReport) -> None:
+        await self.publisher.publish(LIVE_LOAD, report, entity_id=report.model_id)
+
+
+def _died(error: ChildDied) -> ModelLoadFailed:
+    return ModelLoadFailed(
+        "The process that prepared the model was ended from outside.",
+        transient=True,
+        reason="child_died",
+        returncode=error.returncode,
+        remedy="Load the model again; if it happens again, look for a lack of memory.",
+    )
+
+
+def prepare_failure(error: MiStudioError) -> Failure:
+    """Return what to report of a preparation that is given up."""
+    if error.code is ErrorCode.INTERNAL_ERROR:
+        error = ModelLoadFailed(
+            "The model could not be prepared: an unexpected error.",
+            transient=error.transient,
+            reason=error.details.get("reason", "unexpected"),
+            remedy="The loader's log has the details.",
+        )
+    return Failure(error=error.body(), transient=error.transient)
