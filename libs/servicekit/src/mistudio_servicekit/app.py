@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -98,38 +99,26 @@ def _run(app: ServiceApp, settings: ServiceSettings) -> int:
 
 
 async def _main(app: ServiceApp, settings: ServiceSettings) -> int:
+    try:
+        listener = _listen(settings.health_host, settings.health_port)
+    except OSError as error:
+        log.critical("Leaving: the health page cannot be served: %s.", error)
+        return 1
     life = Life(app)
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        asked.set()
-        watchdog = threading.Timer(FORCED_EXIT_SECONDS, os._exit, args=(1,))
-        watchdog.daemon = True
-        watchdog.start()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
     connection_of(app.broker).lost = lambda: life.fail(
         ServiceUnavailable("The bus has closed the connection for good.", reason="bus_lost")
     )
     server = _Server(
         uvicorn.Config(
             asgi(life),
-            host=settings.health_host,
-            port=settings.health_port,
             lifespan="off",
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
         )
     )
-    serving = asyncio.create_task(server.serve())
-    living = asyncio.create_task(_live(life, asked))
-    await asyncio.wait({serving, living}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        life.fail(RuntimeError("the health page cannot be served"))
-    await asyncio.gather(living, return_exceptions=True)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await _live(life, _signalled())
     server.should_exit = True
     await asyncio.gather(serving, return_exceptions=True)
     if life.failure is None:
@@ -138,25 +127,58 @@ async def _main(app: ServiceApp, settings: ServiceSettings) -> int:
     return 1
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+    log.info("Health page.", extra={"host": host, "port": listener.getsockname()[1]})
+    return listener
+
+
+def _signalled() -> asyncio.Event:
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            return
+        asked.set()
+        watchdog = threading.Timer(FORCED_EXIT_SECONDS, os._exit, args=(1,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return asked
+
+
 async def _live(life: Life, asked: asyncio.Event) -> None:
-    ends = [asyncio.ensure_future(asked.wait()), asyncio.ensure_future(life.failed.wait())]
+    """Run the service until it is asked to end, or cannot go on; ``life.failure`` says which."""
+    ends = asyncio.ensure_future(_first(asked, life.failed))
     service = asyncio.ensure_future(_serve_until(life, ends))
-    await asyncio.wait({*ends, service}, return_when=asyncio.FIRST_COMPLETED)
-    try:
-        await service
-    except Exception as error:  # noqa: BLE001 - told by the caller, with its exit status
+    await asyncio.wait({ends, service}, return_when=asyncio.FIRST_COMPLETED)
+    if not life.started:
+        # Asked to end while it starts: it may be waiting for the bus.
+        service.cancel()
+    await asyncio.wait({service})
+    ends.cancel()
+    if not service.cancelled() and (error := service.exception()):
         life.fail(error)
-    finally:
-        for end in ends:
-            end.cancel()
 
 
-async def _serve_until(life: Life, ends: list["asyncio.Future[Any]"]) -> None:
+async def _serve_until(life: Life, ends: "asyncio.Future[None]") -> None:
     async with alive(life):
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ends})
 
 
-def _explain(error: Exception) -> None:
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _explain(error: BaseException) -> None:
     if isinstance(error, MiStudioError):
         log.critical("Leaving: %s %s", error.message, error.details.get("remedy", ""))
     else:
@@ -169,15 +191,8 @@ def _lingering_threads() -> list[threading.Thread]:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the service, and says where it listens."""
+    """Leaves signals to the service."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers:
-            for socket in server.sockets:
-                host, port = socket.getsockname()[:2]
-                log.info("Health page.", extra={"url": f"http://{host}:{port}/health/ready"})

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import nats.errors
 from faststream.nats import NatsBroker
 from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
@@ -246,8 +247,14 @@ class _Worker:
                 outcome = await self._attempt(message, raw, delivery)
         except asyncio.CancelledError:
             # The process ends: another one need not wait until ack_wait is over.
-            await raw.nak()
+            if not raw.is_acked:
+                with contextlib.suppress(nats.errors.Error):
+                    await raw.nak()
             raise
+        except Exception:
+            # Whatever was to be told to the server was not: it delivers the message again.
+            outcome = "unsettled"
+            log.exception("A message could not be settled.", extra={"subject": delivery.subject})
         finally:
             self._handled.labels(delivery.subject, outcome).inc()
 
@@ -267,7 +274,7 @@ class _Worker:
             return await self._give_up(raw, payload, delivery, Death(exhausted))
         try:
             await self._run(payload, delivery)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told apart below, and logged
             return await self._failed(raw, payload, delivery, error)
         await raw.ack()
         return "ok"

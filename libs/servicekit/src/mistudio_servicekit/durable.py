@@ -66,7 +66,7 @@ class DurableSubscriber(PullStreamSubscriber):
         nats.js.errors.NotFoundError
             When there is no such consumer, or no such stream.
         """
-        info = await self.jetstream.consumer_info(self.stream_name, self.durable)
+        info: ConsumerInfo = await self.jetstream.consumer_info(self.stream_name, self.durable)
         self.ack_wait = float(info.config.ack_wait or 30.0)
         self.max_deliver = int(info.config.max_deliver or -1)
         return info
@@ -83,11 +83,11 @@ class DurableSubscriber(PullStreamSubscriber):
                 continue
             try:
                 message = await self._fetch()
-            except (FetchRefused, nats.errors.Error) as error:
+            except Exception as error:  # noqa: BLE001 - this loop outlives whatever happens
                 pause = min(max(2 * pause, 0.2), LONGEST_PAUSE)
                 log.warning(
                     "A message could not be fetched.",
-                    extra={"consumer": self.durable, "error": str(error), "pause": pause},
+                    extra={"consumer": self.durable, "error": repr(error), "pause": pause},
                 )
                 await asyncio.sleep(pause)
                 continue

@@ -32,7 +32,7 @@ def version_of(message: BaseModel | type[BaseModel]) -> int:
 def envelope(
     subject: Subject, message: BaseModel, *, source: str, entity_id: str, message_id: str
 ) -> dict[str, str]:
-    """Return the headers of a message: CloudEvents 1.0 in binary mode, and the de-duplication id."""
+    """Return a message's headers: CloudEvents 1.0, binary mode, and the id to de-duplicate by."""
     return {
         "content-type": "application/json",
         "ce-specversion": "1.0",

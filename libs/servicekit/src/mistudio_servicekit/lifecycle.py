@@ -61,16 +61,25 @@ class ServiceApp:
 
 
 class Life:
-    """A running service. ``failed`` is set, with ``failure``, when it cannot go on."""
+    """A running service. ``failed`` is set, with ``failure``, when it cannot go on.
 
-    def __init__(self, app: ServiceApp) -> None:
+    Parameters
+    ----------
+    app
+        The service.
+    watch_every
+        Seconds between two looks at the durable consumers.
+    """
+
+    def __init__(self, app: ServiceApp, watch_every: float = WATCH_EVERY) -> None:
         self.app = app
+        self._watch_every = watch_every
         self.failed = asyncio.Event()
-        self.failure: Exception | None = None
-        self._started = False
+        self.failure: BaseException | None = None
+        self.started = False
         self._missing: set[str] = set()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Say that the service cannot go on; whoever runs it ends it."""
         if self.failure is None:
             self.failure = error
@@ -80,7 +89,7 @@ class Life:
         """Return each check's outcome; the service is ready when all are true."""
         connection = self.app.broker._connection
         checks = {
-            "started": self._started and self.failure is None,
+            "started": self.started and self.failure is None,
             "nats": connection is not None and bool(connection.is_connected),
             "consumers": not self._missing,
         }
@@ -95,33 +104,40 @@ class Life:
         try:
             await asyncio.wait_for(self.app.broker.connect(), CONNECT_SECONDS)
         except asyncio.TimeoutError as error:
-            raise ServiceUnavailable(
-                "The bus does not answer, or refuses this service's user.",
-                reason="bus_unavailable",
-                remedy="Look at NATS_URL, and whether the server runs.",
-            ) from error
+            raise _no_answer() from error
         await self._wait_for_consumers()
         await self.app.broker.start()
         for hook in self.app.on_started:
             await hook()
-        self._started = True
+        self.started = True
         log.info("Started.")
 
     async def _wait_for_consumers(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PROVISION_SECONDS
-        while missing := await self.missing_consumers():
+        while True:
+            try:
+                missing = await self.missing_consumers()
+            except (asyncio.TimeoutError, nats.errors.Error) as error:
+                if loop.time() > deadline:
+                    raise _no_answer() from error
+                missing = {"unknown"}
+            if not missing:
+                return
             if loop.time() > deadline:
                 raise _not_provisioned(missing)
             log.warning("Waiting for consumers.", extra={"missing": sorted(missing)})
             await asyncio.sleep(1.0)
 
     async def missing_consumers(self) -> set[str]:
-        """Ask the server for each durable consumer; return those it does not have."""
+        """Ask the server for each durable consumer; return those it does not have.
+
+        Raises
+        ------
+        asyncio.TimeoutError, nats.errors.Error
+            When the server does not answer.
+        """
         missing: set[str] = set()
-        config: Any = self.app.broker.config
-        if config.connection_state.connection.is_closed:
-            return missing
         for subscriber in durables_of(self.app.broker):
             try:
                 await subscriber.inspect()
@@ -131,21 +147,27 @@ class Life:
         return missing
 
     async def watch(self) -> None:
-        """Look after the durable consumers; a deleted one is not made again, so the service ends."""
+        """Look after the durable consumers: the service ends when one of them is gone.
+
+        Nobody makes a deleted one again while the service runs, and nothing else tells. One that
+        comes back until the next look is forgiven.
+        """
+        before: set[str] = set()
         while True:
-            await asyncio.sleep(WATCH_EVERY)
+            await asyncio.sleep(self._watch_every)
             try:
                 missing = await self.missing_consumers()
             except (asyncio.TimeoutError, nats.errors.Error) as error:
                 log.warning("The bus does not answer.", extra={"error": str(error)})
                 continue
-            if missing:
-                self.fail(_not_provisioned(missing))
+            if gone := missing & before:
+                self.fail(_not_provisioned(gone))
                 return
+            before = missing
 
     async def stop(self) -> None:
         """Take no more messages, let handlers end, run the stop hooks, close the connection."""
-        self._started = False
+        self.started = False
         broker = self.app.broker
         await asyncio.gather(*(_stop_subscriber(each) for each in broker.subscribers))
         for hook in self.app.on_stop:
@@ -193,6 +215,14 @@ async def _passes(name: str, check: Check) -> bool:
     except Exception as error:  # noqa: BLE001 - a check that fails says: not ready
         log.warning("A readiness check failed.", extra={"check": name, "error": str(error)})
         return False
+
+
+def _no_answer() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        "The bus does not answer, or refuses this service's user.",
+        reason="bus_unavailable",
+        remedy="Look at NATS_URL, whether the server runs, and at the user's permissions.",
+    )
 
 
 def _not_provisioned(missing: set[str]) -> ServiceUnavailable:
