@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -17,6 +18,21 @@ MOST_MESSAGE_BYTES = 2 * MIB
 """Of a WebSocket client: a subscription to ten thousand ids."""
 
 
+def server_options() -> dict[str, Any]:
+    """Return uvicorn's options, but for the address."""
+    return {
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ws_max_size": MOST_MESSAGE_BYTES,
+        "ws_ping_interval": 20.0,
+        "ws_ping_timeout": 20.0,
+        "ws_per_message_deflate": False,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 5,
+    }
+
+
 def main() -> None:
     """Serve until told to stop."""
     try:
@@ -29,13 +45,5 @@ def main() -> None:
         create_app(settings),
         host=settings.gateway_host,
         port=settings.gateway_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws_max_size=MOST_MESSAGE_BYTES,
-        ws_ping_interval=20.0,
-        ws_ping_timeout=20.0,
-        ws_per_message_deflate=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
+        **server_options(),
     )

@@ -1,0 +1,113 @@
+"""Who may do what: a table over every route."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from mistudio_contracts.errors import ErrorCode
+from mistudio_contracts.states import Scope
+from mistudio_gateway.config import GatewaySettings
+from mistudio_gateway.factory import create_app
+from mistudio_gateway.rest.operations import GuardedRoute
+
+READ, WRITE = Scope.READ, Scope.WRITE
+
+RULES: dict[tuple[str, str], Scope] = {
+    ("POST", "/api/models"): WRITE,
+    ("GET", "/api/models"): READ,
+    ("GET", "/api/models/{model_id}"): READ,
+    ("PATCH", "/api/models/{model_id}"): WRITE,
+    ("DELETE", "/api/models/{model_id}"): WRITE,
+    ("POST", "/api/models/{model_id}/load"): WRITE,
+    ("POST", "/api/models/{model_id}/load/cancel"): WRITE,
+    ("POST", "/api/models/{model_id}/unload"): WRITE,
+    ("POST", "/api/models/{model_id}/extract-activations"): WRITE,
+    ("GET", "/api/models/{model_id}/activations/{extraction_id}"): READ,
+    ("GET", "/api/extractions"): READ,
+    ("GET", "/api/extractions/{extraction_id}"): READ,
+    ("POST", "/api/extractions/{extraction_id}/cancel"): WRITE,
+    ("POST", "/api/datasets"): WRITE,
+    ("POST", "/api/datasets/upload"): WRITE,
+    ("GET", "/api/datasets"): READ,
+    ("GET", "/api/datasets/{dataset_id}"): READ,
+    ("DELETE", "/api/datasets/{dataset_id}"): WRITE,
+    ("GET", "/api/activations"): READ,
+    ("GET", "/api/activations/{cache_id}"): READ,
+    ("DELETE", "/api/activations/{cache_id}"): WRITE,
+    ("GET", "/api/activations/{cache_id}/files"): READ,
+    ("GET", "/api/activations/{cache_id}/files/{path:path}"): READ,
+    ("GET", "/api/devices"): READ,
+}
+OPEN = {
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/metrics"),
+}
+GRANTS = {READ: {READ}, WRITE: {READ, WRITE}, Scope.ADMIN: {READ, WRITE, Scope.ADMIN}}
+CASES = [
+    pytest.param(method, path, held, needed, id=f"{method} {path} with {held}")
+    for (method, path), needed in RULES.items()
+    for held in Scope
+]
+
+
+def concrete(path: str) -> str:
+    return (
+        path.replace("{path:path}", "manifest.json")
+        .replace("{model_id}", "m_1")
+        .replace("{extraction_id}", "ext_1")
+        .replace("{dataset_id}", "ds_1")
+        .replace("{cache_id}", "act_1")
+    )
+
+
+def test_every_route_has_a_rule():
+    app = create_app(GatewaySettings.ephemeral())
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    found = {(method, route.path) for route in routes for method in route.methods}
+    assert found == set(RULES) | OPEN
+    guarded = [route for route in routes if isinstance(route, GuardedRoute)]
+    assert {(m, r.path) for r in guarded for m in r.methods} == set(RULES)
+
+
+@pytest.mark.parametrize(("method", "path", "held", "needed"), CASES)
+async def test_a_scope_opens_what_it_grants(gateway, catalog, kit, method, path, held, needed):
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        answer = await client.request(
+            method, concrete(path), headers={"Authorization": f"Bearer {kit.token(held)}"}
+        )
+    if needed in GRANTS[held]:
+        assert answer.status_code not in (401, 403)
+    else:
+        assert answer.status_code == 403
+        error = answer.json()["error"]
+        assert error["code"] == ErrorCode.FORBIDDEN
+        assert error["details"]["required_scope"] == needed
+
+
+@pytest.mark.parametrize(("method", "path"), list(RULES))
+async def test_without_a_token_nothing_is_read_or_done(gateway, catalog, method, path):
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        answer = await client.request(method, concrete(path), content=b"{not json")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json()["error"]["code"] == ErrorCode.UNAUTHORIZED
+    assert catalog.asked == []
+
+
+async def test_wrong_tokens_are_refused(gateway, catalog, kit):
+    expired = kit.token(lifetime=timedelta(hours=-1))
+    forged = kit.token()[:-4] + "AAAA"
+    for header in (f"Bearer {expired}", f"Bearer {forged}", "Bearer", "Basic YTpi", "Bearer x" * 900):
+        async with httpx.AsyncClient(base_url=gateway.url) as client:
+            answer = await client.get("/api/models", headers={"Authorization": header})
+        assert answer.status_code == 401, header[:40]
+    assert catalog.asked == []
+
+
+async def test_a_token_in_the_url_is_not_looked_at(gateway, catalog, kit):
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        for name in ("token", "access_token"):
+            answer = await client.get("/api/models", params={name: kit.token()})
+            assert answer.status_code == 401
