@@ -77,7 +77,7 @@ class DurableSubscriber(PullStreamSubscriber):
 
     async def _consume_pull(self, cb: Callable[[Msg], Coroutine[Any, Any, Any]]) -> None:
         pause = 0.0
-        while self.running and not self.connection.is_closed:
+        while not self._over():
             if not self.connection.is_connected:
                 await asyncio.sleep(CONNECTION_POLL)
                 continue
@@ -94,10 +94,13 @@ class DurableSubscriber(PullStreamSubscriber):
             pause = 0.0
             if message is None:
                 continue
-            if not self.running:
+            if self._over():
                 await message.nak()
                 return
             await cb(message)
+
+    def _over(self) -> bool:
+        return not self.running or bool(self.connection.is_closed)
 
     async def _fetch(self) -> Msg | None:
         """Return the next message, or None when there was none for a while."""
