@@ -50,6 +50,7 @@ class _Repo:
 class _Fault:
     match: str
     times: int
+    skip: int = 0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_after: int | None = None
@@ -111,23 +112,27 @@ class FakeHub:
         status: int,
         *,
         times: int = 1,
+        skip: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer the next ``times`` requests whose path contains ``match`` with ``status``."""
-        self._faults.append(_Fault(match, times, status=status, headers=headers or {}))
+        """Answer ``times`` requests whose path contains ``match`` with ``status``.
 
-    def cut(self, match: str, after: int, *, times: int = 1) -> None:
+        As with every fault, the first ``skip`` of those requests go well.
+        """
+        self._faults.append(_Fault(match, times, skip, status=status, headers=headers or {}))
+
+    def cut(self, match: str, after: int, *, times: int = 1, skip: int = 0) -> None:
         """Close the connection after ``after`` bytes of the body of a GET."""
-        self._faults.append(_Fault(match, times, cut_after=after, methods=("GET",)))
+        self._faults.append(_Fault(match, times, skip, cut_after=after, methods=("GET",)))
 
-    def corrupt(self, match: str, *, times: int = 1) -> None:
+    def corrupt(self, match: str, *, times: int = 1, skip: int = 0) -> None:
         """Send bytes of the right number that are not the right ones."""
-        self._faults.append(_Fault(match, times, corrupt=True, methods=("GET",)))
+        self._faults.append(_Fault(match, times, skip, corrupt=True, methods=("GET",)))
 
-    def hold(self, match: str, after: int) -> None:
+    def hold(self, match: str, after: int, *, skip: int = 0) -> None:
         """Stop sending after ``after`` bytes of a GET until :meth:`release`."""
         event = threading.Event()
-        fault = _Fault(match, 1, cut_after=after, hold=event, methods=("GET",))
+        fault = _Fault(match, 1, skip, cut_after=after, hold=event, methods=("GET",))
         self._faults.append(fault)
 
     def release(self) -> None:
@@ -160,9 +165,15 @@ class FakeHub:
         with self._lock:
             self.requests.append(seen)
             for fault in self._faults:
-                if fault.times > 0 and fault.match in seen.path and seen.method in fault.methods:
-                    fault.times -= 1
-                    return fault
+                if fault.times <= 0 or seen.method not in fault.methods:
+                    continue
+                if fault.match not in seen.path:
+                    continue
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
+                fault.times -= 1
+                return fault
         return None
 
     def find(self, kind: str, repo_id: str) -> _Repo | None:

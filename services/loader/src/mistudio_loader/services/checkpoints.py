@@ -84,6 +84,7 @@ class HubCheckpoint:
     def __init__(self, client: HubClient, repository: Repository) -> None:
         self.client = client
         self.repository = repository
+        self._config: bytes | None = None
 
     @property
     def revision(self) -> str | None:
@@ -96,7 +97,11 @@ class HubCheckpoint:
         return self.repository.files[name].size
 
     def read(self, name: str) -> bytes:
-        return self.client.read(self.repository, name)
+        if name != CONFIG:
+            return self.client.read(self.repository, name)
+        if self._config is None:
+            self._config = self.client.read(self.repository, name)
+        return self._config
 
     def header(self, name: str) -> Header:
         return self.client.header(self.repository, name)
