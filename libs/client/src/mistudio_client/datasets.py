@@ -21,6 +21,15 @@ from .waiting import wait_until
 OnBytes = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
+_ENDINGS = {
+    ".jsonl": DatasetFormat.JSONL,
+    ".ndjson": DatasetFormat.JSONL,
+    ".txt": DatasetFormat.TEXT,
+    ".text": DatasetFormat.TEXT,
+    ".md": DatasetFormat.TEXT,
+    ".csv": DatasetFormat.CSV,
+    ".parquet": DatasetFormat.PARQUET,
+}
 _ENDS = frozenset({"dataset:ready", "dataset:failed", "dataset:deleted"})
 
 
@@ -102,9 +111,10 @@ class Datasets:
             When the file cannot be read.
         """
         source = Path(path)
+        form_of_file = format or guess_format(source.name)
         fields = {
             "name": name or source.stem,
-            "format": None if format is None else format.value,
+            "format": None if form_of_file is None else form_of_file.value,
             "text_column": text_column,
         }
         data = {key: value for key, value in fields.items() if value is not None}
@@ -181,6 +191,11 @@ class Datasets:
         if dataset.status is DatasetStatus.FAILED and dataset.error is not None:
             raise MiStudioError.from_body(dataset.error)
         return dataset
+
+
+def guess_format(name: str) -> DatasetFormat | None:
+    """Return what the ending of a file's name says about its content; None when nothing."""
+    return _ENDINGS.get(PurePosixPath(name).suffix.lower())
 
 
 class _Counted:

@@ -57,6 +57,8 @@ class EventStream:
         """Id of the last event seen; give it back as ``after`` to go on from here."""
         self.newest_id: int | None = None
         """Id of the newest event when the present connection subscribed."""
+        self.gap = False
+        """Whether the last subscription asked for events that are no longer kept."""
         self.connections = 0
         """How many times a subscription was made."""
 
@@ -200,6 +202,7 @@ class EventStream:
             if kind == SUBSCRIBED:
                 break
         self.newest_id = frame.get("id")
+        self.gap = bool(frame.get("data", {}).get("gap", False))
         # Sequences below ours mean that the stream was made anew: go on from its beginning.
         if self.newest_id is not None and (self.last_id is None or self.newest_id < self.last_id):
             self.last_id = self.newest_id

@@ -38,6 +38,8 @@ def events(
     start = 0 if after is None and not follow else after
     with connected(ctx) as client, client.events(after=start) as stream:
         stream.require(min(_CONNECT_SECONDS, client.timeout))
+        if stream.gap and after:
+            output.note(f"Not all events after {after} are still kept.")
         if follow:
             for frame in stream:
                 _print(frame, as_json=as_json)
