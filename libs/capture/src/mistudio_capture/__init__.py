@@ -1,0 +1,19 @@
+"""The capture engine: hook points, packing and the forward pass."""
+
+from .batching import iter_batches
+from .capture import capture_shard
+from .errors import CaptureCancelled, CaptureError, OutOfDeviceMemory, UnsupportedArchitecture
+from .hooks import layer_of
+from .model import FAMILIES, CaptureModel
+
+__all__ = [
+    "FAMILIES",
+    "CaptureCancelled",
+    "CaptureError",
+    "CaptureModel",
+    "OutOfDeviceMemory",
+    "UnsupportedArchitecture",
+    "capture_shard",
+    "iter_batches",
+    "layer_of",
+]

@@ -1,0 +1,101 @@
+"""Attention over packed samples: each sample attends to itself alone, no mask, no padding.
+
+Registered with transformers' ``AttentionInterface``, so a family's own code computes queries, keys,
+values and positions, and only the product is ours. Values of a sample do not depend on what else
+lies in the pack, because nothing of it enters the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "mistudio_packed"
+
+_bounds: ContextVar[Sequence[int]] = ContextVar("mistudio_packed_bounds")
+
+
+@contextmanager
+def packed(bounds: Sequence[int]) -> Iterator[None]:
+    """Set where the samples of the pack begin: ``bounds[i]`` to ``bounds[i + 1]`` is sample i."""
+    token = _bounds.set(bounds)
+    try:
+        yield
+    finally:
+        _bounds.reset(token)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return causal attention within each sample.
+
+    Parameters
+    ----------
+    module
+        The family's attention; unused.
+    query
+        ``[1, heads, tokens, head_dim]``.
+    key, value
+        ``[1, kv_heads, tokens, head_dim]``; ``kv_heads`` divides ``heads``.
+    attention_mask
+        Must be None: the pack's bounds say who sees whom.
+    scaling
+        Factor on the scores; None means ``head_dim ** -0.5``.
+    dropout
+        Ignored: the model is in evaluation.
+    sliding_window
+        A token sees itself and the ``sliding_window - 1`` before it; None means all before it.
+
+    Returns
+    -------
+    tuple
+        ``[1, tokens, heads, head_dim]`` and None.
+    """
+    if attention_mask is not None:
+        raise ValueError("packed attention takes no mask")
+    bounds = _bounds.get()
+    out = torch.empty_like(query.transpose(1, 2))
+    grouped = query.shape[1] != key.shape[1]
+    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        length = end - start
+        windowed = sliding_window is not None and length > sliding_window
+        mask = _window(length, sliding_window, query.device) if windowed else None
+        out[:, start:end] = scaled_dot_product_attention(
+            query[:, :, start:end],
+            key[:, :, start:end],
+            value[:, :, start:end],
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=grouped,
+        ).transpose(1, 2)
+    return out, None
+
+
+def _window(length: int, window: int | None, device: torch.device) -> torch.Tensor:
+    position = torch.arange(length, device=device)
+    distance = position[:, None] - position[None, :]
+    return (distance >= 0) & (distance < (window or length))
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, _no_mask)

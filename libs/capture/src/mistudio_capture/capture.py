@@ -1,0 +1,169 @@
+"""Capture of one shard: forward, gather and cast on the device, write on another thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .batching import iter_batches
+from .errors import CaptureCancelled, OutOfDeviceMemory
+from .model import CaptureModel
+
+Sink = Callable[[str, int, torch.Tensor], None]
+_Item = tuple[str, int, torch.Tensor, "torch.cuda.Event | None", int]
+
+PENDING = 8
+"""Captured tensors that may wait for the disk before the forward pass waits for them."""
+
+
+class _Writer:
+    """Hands captured rows to the sink, in order, on a thread of its own."""
+
+    def __init__(self, sink: Sink, on_progress: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._on_progress = on_progress
+        self._queue: queue.Queue[_Item | None] = queue.Queue(maxsize=PENDING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="capture-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, item: _Item) -> None:
+        """Queue rows; waits while too many are pending; raises what the sink raised."""
+        self._raise()
+        self._queue.put(item)
+
+    def finish(self) -> None:
+        """Wait until everything is written; raises what the sink raised."""
+        self._queue.put(None)
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._error is not None:
+                continue  # Drained, so that the forward pass is never left waiting.
+            point, row, rows, event, samples_done = item
+            try:
+                if event is not None:
+                    event.synchronize()
+                self._sink(point, row, rows)
+                if samples_done:
+                    self._on_progress(samples_done)
+            except BaseException as error:  # noqa: BLE001 - raised again where put or finish is
+                self._error = error
+
+
+def capture_shard(
+    model: CaptureModel,
+    input_ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    hook_points: Sequence[str],
+    sink: Sink,
+    *,
+    token_budget: int,
+    dtype: torch.dtype,
+    batch_size: int | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run a shard's samples and hand each hook point's rows to ``sink``, in sample order.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    input_ids
+        int32 ``[tokens]``, the samples end to end.
+    offsets
+        int64 ``[samples + 1]``, where each begins.
+    hook_points
+        Such as ``layers.6.resid_post``.
+    sink
+        Called from one other thread with the hook point, the first row and ``[rows, width]`` of
+        ``dtype`` on the CPU; rows come without gaps.
+    token_budget
+        Most tokens of a batch, see ``mistudio_footprint.token_budget``.
+    dtype
+        Of the rows.
+    batch_size
+        Most samples of a batch.
+    on_progress
+        Called from the writer's thread with the samples written so far.
+    should_stop
+        Asked before each batch.
+
+    Raises
+    ------
+    CaptureCancelled
+        When ``should_stop`` said so.
+    OutOfDeviceMemory
+        When a sample alone does not fit. Before that the budget is halved and what is done kept.
+    Exception
+        Whatever ``sink`` raised.
+    """
+    lengths = np.diff(offsets).tolist()
+    ids = torch.from_numpy(input_ids.astype(np.int64))
+    writer = _Writer(sink, on_progress)
+    done, budget = 0, token_budget
+    try:
+        while done < len(lengths):
+            try:
+                for start, end in iter_batches(lengths, budget, batch_size, done):
+                    if should_stop():
+                        raise CaptureCancelled
+                    _batch(model, ids, offsets[start : end + 1], hook_points, dtype, writer, end)
+                    done = end
+            except torch.cuda.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                if budget < lengths[done]:
+                    raise OutOfDeviceMemory(
+                        f"a sample of {lengths[done]} tokens does not fit the device"
+                    ) from error
+                budget //= 2
+    finally:
+        writer.finish()
+
+
+def _batch(
+    model: CaptureModel,
+    ids: torch.Tensor,
+    offsets: NDArray[np.int64],
+    hook_points: Sequence[str],
+    dtype: torch.dtype,
+    writer: _Writer,
+    samples_done: int,
+) -> None:
+    first = int(offsets[0])
+    bounds = (offsets - first).tolist()
+    pack = ids[first : int(offsets[-1])].to(model.device)
+    kept: list[tuple[str, torch.Tensor]] = []
+
+    def keep(point: str, hidden: torch.Tensor) -> None:
+        # A copy even without a cast: a later block may add to the residual stream in place.
+        kept.append((point, hidden.to(dtype=dtype, copy=True)))
+
+    model.run(pack, bounds, hook_points, keep)
+    # Queued only when the whole pass has succeeded: after an out-of-memory nothing comes twice.
+    for i, (point, rows) in enumerate(kept):
+        last = i == len(kept) - 1
+        host, event = _to_host(rows)
+        writer.put((point, first, host, event, samples_done if last else 0))
+
+
+def _to_host(rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    if rows.device.type != "cuda":
+        return rows, None
+    host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
+    host.copy_(rows, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return host, event
