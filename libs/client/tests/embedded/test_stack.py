@@ -144,7 +144,9 @@ class TestStart:
         path = data_dir.parent / name
         request.addfinalizer(PostgresServer(path).remove)
         with make_stack(data_dir=path, services=["gateway"]) as stack:
+            socket_directory = stack.layout.supervisor_socket.parent
             assert ready(stack)
+        assert socket_directory == stack.layout.run or not socket_directory.exists()
 
 
 class TestRefusal:

@@ -196,8 +196,9 @@ def sweep(layout: Layout, patience: float = 3.0) -> None:
             f"Processes of the stack do not end: {sorted({process.pid for process in left})}.",
             remedy="End them by hand, then try again.",
         )
-    for path in (layout.connection, layout.pid_file, layout.supervisor_socket):
+    for path in (layout.connection, layout.pid_file):
         path.unlink(missing_ok=True)
+    layout.close_socket_directory()
     if cluster is not None:
         # Stale, it makes Postgres refuse to start once its number belongs to another program.
         (cluster / "postmaster.pid").unlink(missing_ok=True)

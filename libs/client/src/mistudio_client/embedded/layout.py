@@ -171,18 +171,27 @@ class Layout:
         usual = self.run / "supervisor.sock"
         if len(os.fsencode(usual)) <= _SOCKET_PATH_LIMIT:
             return usual
-        return _private_directory(f"mistudio-{os.geteuid()}-{self.instance_id}") / "s.sock"
+        name = f"mistudio-{os.geteuid()}-{self.instance_id}"
+        return Path(tempfile.gettempdir()) / name / "s.sock"
 
+    def open_socket_directory(self) -> None:
+        """Create the directory of the control socket where it is not the usual one."""
+        path = self.supervisor_socket.parent
+        if path == self.run:
+            return
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+        # The directory for temporary files is everybody's: there may be a trap in our place.
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+        if not mine or stat.S_IMODE(found.st_mode) & 0o077:
+            raise StackError(
+                f"{path} exists and is not a private directory of this user.",
+                remedy=f"Remove {path}, or choose a shorter --data-dir.",
+            )
 
-def _private_directory(name: str) -> Path:
-    path = Path(tempfile.gettempdir()) / name
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    # The directory for temporary files is everybody's: someone else may have put a trap there.
-    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    if not mine or stat.S_IMODE(found.st_mode) & 0o077:
-        raise StackError(
-            f"{path} exists and is not a private directory of this user.",
-            remedy=f"Remove {path}, or choose a shorter --data-dir.",
-        )
-    return path
+    def close_socket_directory(self) -> None:
+        """Remove the control socket, and its directory where it is not the usual one."""
+        socket = self.supervisor_socket
+        socket.unlink(missing_ok=True)
+        if socket.parent != self.run and socket.parent.exists():
+            socket.parent.rmdir()

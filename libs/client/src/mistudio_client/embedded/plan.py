@@ -155,8 +155,11 @@ class Planner:
         layout = self.layout
         # The names that a user may set; everything else of the environment is passed on too,
         # because proxies, certificates, CUDA and Hugging Face are configured there.
+        pool = self.environ.get("MISTUDIO_POOL", "default")
         defaults = {
-            "MISTUDIO_POOL": "default",
+            "MISTUDIO_POOL": pool,
+            # What is provisioned: all pools of the installation, of which this machine is one.
+            "MISTUDIO_POOLS": pool,
             "MODEL_CACHE_DIR": str(layout.models),
             "DATASET_CACHE_DIR": str(layout.datasets),
             "ACTIVATION_CACHE_DIR": str(layout.activations),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING
 from . import control
 from .connection import Connection, read_connection
 from .errors import AlreadyRunning, NotRunning, StackError
-from .files import write_private
 from .layout import Layout
 from .logs import tail
 from .plan import SERVICES, SETUP, Plan, Planner
 from .processes import INSTANCE_VARIABLE, DirectoryLock
-from .servers import LaunchSpec
+from .spawn import spawn
 from .startup import Deadline, Progress, Startup
-from .supervisor import LAUNCH_VARIABLE, Supervisor, launch_variable, render
+from .supervisor import Supervisor
 from .tokens import mint, signing_secret
 
 if TYPE_CHECKING:
@@ -128,7 +126,15 @@ class EmbeddedStack:
         try:
             control.sweep(self.layout)
             self._plan, servers = self._planner.make()
-            self._process = self._launch(lock, self._plan, servers)
+            spawned = spawn(
+                self.layout,
+                lock,
+                self._plan,
+                servers,
+                environ=self._environ,
+                detach=self._detach,
+            )
+            self._process, self._lifeline = spawned
             # From here on the supervisor alone holds the directory, and frees it in any death.
             lock.close()
             startup = Startup(self.layout, self._plan, self._process, deadline, self._progress)
@@ -257,50 +263,6 @@ class EmbeddedStack:
             f"miStudio is {where}{number} (data directory {self.layout.root}).",
             remedy="Use `mistudio status` or `mistudio down`, or another --data-dir.",
         )
-
-    def _launch(
-        self, lock: DirectoryLock, plan: Plan, servers: Sequence[LaunchSpec]
-    ) -> subprocess.Popen[bytes]:
-        run = self.layout.run
-        for spec in (*servers, *plan.services):
-            spec.write(run)
-        config = render(
-            self.layout,
-            [(spec.name, spec.stop_signal) for spec in servers],
-            [spec.name for spec in plan.services],
-        )
-        write_private(run / "supervisord.conf", config)
-        command = [sys.executable, "-m", "mistudio_client.embedded.supervise", "supervisord.conf"]
-        inherited = [lock.descriptor]
-        watched = -1
-        if not self._detach:
-            watched, self._lifeline = os.pipe()
-            inherited.append(watched)
-            command.append(str(watched))
-        try:
-            with self.layout.log("supervisord").open("ab") as log:
-                return subprocess.Popen(
-                    command,
-                    cwd=run,
-                    env=self._supervisor_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=inherited,
-                    start_new_session=True,
-                )
-        finally:
-            if watched >= 0:
-                os.close(watched)
-
-    def _supervisor_environment(self) -> dict[str, str]:
-        # The programs' environments are in their own files; the supervisor needs little.
-        keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
-        return {
-            **{name: self._environ[name] for name in keep if name in self._environ},
-            LAUNCH_VARIABLE: launch_variable(),
-            INSTANCE_VARIABLE: self.layout.instance_id,
-        }
 
     def _connection(self) -> Connection:
         plan = self._started()
