@@ -1,0 +1,103 @@
+"""Datasets of the hub, through the real client libraries in a child process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mistudio_contracts import MiStudioError, new_id
+from mistudio_contracts.errors import InvalidInput, PayloadTooLarge, ServiceUnavailable
+from mistudio_contracts.values import DatasetFacts
+from mistudio_loader.jobs import HubDataset, IngestJob
+from mistudio_loader.services.children import Children
+from mistudio_testkit.hub import FakeHub
+
+REPO = "someone/some-texts"
+
+
+@pytest.fixture
+def ingest(cache: Path, hub: FakeHub) -> Any:
+    async def work(
+        repo_id: str = REPO, *, split: str = "train", max_bytes: int = 2**30, **fields: Any
+    ) -> DatasetFacts:
+        task_id = new_id("task")
+        settings = {"endpoint": hub.url, **fields}
+        job = IngestJob(
+            task_id=task_id,
+            root=cache,
+            name=repo_id,
+            hub=HubDataset(repo_id=repo_id, split=split, **settings),
+            max_bytes=max_bytes,
+        )
+        return DatasetFacts.model_validate(await Children().run(task_id, "ingest", job))
+
+    return work
+
+
+def parquet(tmp_path: Path, rows: int = 20) -> bytes:
+    path = tmp_path / "made.parquet"
+    pq.write_table(pa.table({"text": [f"sample {n}" for n in range(rows)]}), path)
+    return path.read_bytes()
+
+
+async def test_a_split_of_parquet_is_streamed(
+    ingest: Any, hub: FakeHub, cache: Path, tmp_path: Path
+) -> None:
+    hub.add_dataset(REPO, {"data/train-00000-of-00001.parquet": parquet(tmp_path)})
+    facts = await ingest()
+    assert facts.sample_count == 20
+    assert facts.columns == {"text": "text"}
+    data = cache / facts.fingerprint / "data.parquet"
+    assert facts.file_size_bytes == data.stat().st_size
+    assert pq.read_table(data)["text"][19].as_py() == "sample 19"
+    assert {p.name for p in cache.iterdir() if not p.name.startswith(".")} == {facts.fingerprint}
+
+
+async def test_a_split_of_json_lines_is_streamed(ingest: Any, hub: FakeHub) -> None:
+    hub.add_dataset(REPO, {"train.jsonl": b'{"text": "a"}\n{"text": "b"}\n'})
+    assert (await ingest()).sample_count == 2
+
+
+async def test_an_unknown_dataset_is_the_users_mistake(ingest: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await ingest("someone/misspelt")
+    assert caught.value.details["reason"] == "not_found"
+
+
+async def test_an_unknown_split_is_the_users_mistake(
+    ingest: Any, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.add_dataset(REPO, {"data/train-00000-of-00001.parquet": parquet(tmp_path)})
+    with pytest.raises(InvalidInput) as caught:
+        await ingest(split="validation")
+    assert caught.value.details["field"] == "split"
+    assert caught.value.details["reason"] == "not_found"
+
+
+async def test_a_gated_dataset_asks_for_the_token(
+    ingest: Any, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.add_dataset(REPO, {"train.jsonl": b'{"text": "a"}\n'}, gated=True)
+    with pytest.raises(InvalidInput) as caught:
+        await ingest()
+    assert caught.value.details["reason"] == "gated"
+    assert (await ingest(token=hub.token)).sample_count == 1
+
+
+async def test_a_dataset_larger_than_allowed_is_refused(
+    ingest: Any, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.add_dataset(REPO, {"data/train-00000-of-00001.parquet": parquet(tmp_path, 5000)})
+    with pytest.raises(PayloadTooLarge):
+        await ingest(max_bytes=10_000)
+
+
+async def test_a_hub_out_of_reach_is_a_passing_trouble(ingest: Any) -> None:
+    with pytest.raises(MiStudioError) as caught:
+        await ingest(endpoint="http://127.0.0.1:9")
+    assert isinstance(caught.value, ServiceUnavailable)
+    assert caught.value.transient
