@@ -110,25 +110,31 @@ def test_a_busy_service_is_asked_again_when_it_says() -> None:
 
 def test_a_service_that_stays_busy_is_reported_in_its_own_words() -> None:
     busy = error(503, "SERVICE_UNAVAILABLE", Retry_After="0")
-    with answering(*[busy] * 4) as (client, asked):
-        with pytest.raises(ServiceUnavailable, match="It is SERVICE_UNAVAILABLE"):
-            client.devices()
+    with (
+        answering(*[busy] * 4) as (client, asked),
+        pytest.raises(ServiceUnavailable, match="It is SERVICE_UNAVAILABLE"),
+    ):
+        client.devices()
 
     assert len(asked) == 4
 
 
 def test_a_long_pause_is_left_to_the_caller() -> None:
-    with answering(error(503, "INSUFFICIENT_MEMORY", Retry_After="300")) as (client, asked):
-        with pytest.raises(InsufficientMemory):
-            client.models.load("m_a")
+    with (
+        answering(error(503, "INSUFFICIENT_MEMORY", Retry_After="300")) as (client, asked),
+        pytest.raises(InsufficientMemory),
+    ):
+        client.models.load("m_a")
 
     assert len(asked) == 1
 
 
 def test_other_refusals_are_not_repeated() -> None:
-    with answering(error(429, "RATE_LIMITED", Retry_After="1")) as (client, asked):
-        with pytest.raises(RateLimited):
-            client.models.load("m_a")
+    with (
+        answering(error(429, "RATE_LIMITED", Retry_After="1")) as (client, asked),
+        pytest.raises(RateLimited),
+    ):
+        client.models.load("m_a")
 
     assert len(asked) == 1
 
@@ -146,14 +152,18 @@ def test_a_deletion_is_never_repeated() -> None:
 def test_the_page_of_some_other_server_becomes_an_error_too(
     status: int, kind: type[MiStudioError]
 ) -> None:
-    with answering((status, {}, b"<html>")) as (client, _):
-        with pytest.raises(kind, match=f"HTTP {status}") as caught:
-            client.devices()
+    with (
+        answering((status, {}, b"<html>")) as (client, _),
+        pytest.raises(kind, match=f"HTTP {status}") as caught,
+    ):
+        client.devices()
 
     assert "is a miStudio service" in caught.value.details["remedy"]
 
 
 def test_an_answer_of_another_shape_is_an_error_of_ours() -> None:
-    with answering((200, {}, {"devices": "none"})) as (client, _):
-        with pytest.raises(MiStudioError, match="could not be read as a DevicePage"):
-            client.devices()
+    with (
+        answering((200, {}, {"devices": "none"})) as (client, _),
+        pytest.raises(MiStudioError, match="could not be read as a DevicePage"),
+    ):
+        client.devices()

@@ -13,9 +13,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.wait import wait_base, wait_random_exponential
 
 from mistudio_contracts.errors import (
-    ErrorCode,
     ErrorResponse,
     MiStudioError,
+    NotFound,
     ServiceUnavailable,
 )
 
@@ -196,8 +196,8 @@ def _failure(answer: httpx.Response) -> MiStudioError:
         remedy = f"Check that {answer.url.copy_with(path='/', query=None)} is a miStudio service."
         if answer.status_code in {502, 503, 504}:
             return ServiceUnavailable(message, reason="bad_gateway", remedy=remedy)
-        code = ErrorCode.NOT_FOUND if answer.status_code == 404 else ErrorCode.INTERNAL_ERROR
-        return MiStudioError(message, code=code, reason="foreign_answer", remedy=remedy)
+        kind = NotFound if answer.status_code == 404 else MiStudioError
+        return kind(message, reason="foreign_answer", remedy=remedy)
 
 
 def _read(view: type[View], answer: httpx.Response) -> View:

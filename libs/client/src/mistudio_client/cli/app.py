@@ -26,12 +26,12 @@ Exit status:
 """
 
 _STACK = {
-    "up": "Start miStudio on this machine: NATS, Postgres and the services.",
-    "status": "Show the services: exit status 0 when all are ready, 3 not running, 4 partly ready.",
-    "logs": "Show the services' logs.",
-    "down": "Stop the stack and make sure that nothing of it is left.",
-    "token": "Print a new access token of the local stack.",
-    "doctor": "Check whether this machine can run miStudio, and say how to mend what cannot.",
+    "up": "Start miStudio on this machine.",
+    "status": "Show which services of it are ready.",
+    "logs": "Show their logs.",
+    "down": "Stop them.",
+    "token": "Print a new access token.",
+    "doctor": "Check whether this machine can run miStudio.",
 }
 _GROUPS = {
     "models": "Register, load and unload models.",

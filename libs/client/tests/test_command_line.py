@@ -1,0 +1,320 @@
+"""The command line against a real gateway, in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from mistudio_contracts.errors import ErrorBody, ErrorCode, ModelTooLarge
+from mistudio_contracts.rpc import RegisterDatasetRequest, RegisterModelRequest
+from mistudio_contracts.states import (
+    DatasetFormat,
+    DatasetSource,
+    ModelStatus,
+    Quantization,
+    Source,
+)
+
+from .conftest import Site
+
+Run = Callable[..., Result]
+
+
+def parsed(result: Result) -> Any:
+    """Return what was printed, which must be JSON and nothing else."""
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def captured(mistudio: Run) -> str:
+    """A cache of layers 0 and 1."""
+    mistudio("models", "add", "gpt2", "--no-load")
+    mistudio("datasets", "add", "wikitext")
+    done = parsed(mistudio("extract", "gpt2", "wikitext", "--layers", "0,1", "--json"))
+    return str(done["cache_id"])
+
+
+class TestModels:
+    def test_a_hub_id_is_registered_and_loaded(self, site: Site, mistudio: Run) -> None:
+        result = mistudio(
+            "models", "add", "openai-community/gpt2", "--quantization", "int8", "--wait"
+        )
+
+        assert result.exit_code == 0, result.stderr
+        assert "ready" in result.stdout
+        assert result.stderr.startswith("Registered m_gpt2_")
+        (asked,) = site.catalog.requests
+        assert isinstance(asked, RegisterModelRequest)
+        assert (asked.source, asked.model_identifier, asked.name, asked.auto_load) == (
+            Source.HUGGINGFACE,
+            "openai-community/gpt2",
+            "gpt2",
+            True,
+        )
+        assert asked.quantization is Quantization.INT8
+
+    def test_a_directory_is_registered_by_its_absolute_path(
+        self, site: Site, mistudio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "checkpoint").mkdir()
+        monkeypatch.chdir(tmp_path)
+
+        model = parsed(
+            mistudio("models", "add", "checkpoint", "--name", "Mine", "--no-load", "--json")
+        )
+
+        assert model["name"] == "Mine"
+        assert model["source"] == "local"
+        assert model["model_identifier"] == str(tmp_path / "checkpoint")
+        assert model["status"] == ModelStatus.PENDING
+
+    def test_a_path_that_is_not_there_is_not_taken_for_a_hub_id(
+        self, site: Site, mistudio: Run
+    ) -> None:
+        result = mistudio("models", "add", "./nothing")
+
+        assert result.exit_code == 2
+        assert "There is no directory ./nothing." in result.stderr
+        assert "--source local" in result.stderr
+        assert site.catalog.requests == []
+
+    def test_list_show_load_unload_and_rm_take_a_name(self, mistudio: Run) -> None:
+        model_id = parsed(mistudio("models", "add", "gpt2", "--no-load", "--json"))["id"]
+
+        listed = mistudio("models", "list")
+        assert model_id in listed.stdout
+        assert "135 M" in listed.stdout
+        assert parsed(mistudio("models", "list", "--json"))[0]["id"] == model_id
+        assert parsed(mistudio("models", "load", "gpt2", "--wait", "--json"))["status"] == "ready"
+        assert "4 of width 8" in mistudio("models", "show", "gpt2").stdout
+        assert parsed(mistudio("models", "unload", "gpt2", "--json"))["status"] == "unloaded"
+        assert model_id in mistudio("models", "rm", "gpt2").stdout
+        assert parsed(mistudio("models", "list", "--json")) == []
+
+    def test_a_load_is_cancelled(self, site: Site, mistudio: Run) -> None:
+        site.catalog.hold()
+        mistudio("models", "add", "gpt2")
+
+        assert parsed(mistudio("models", "cancel", "gpt2", "--json"))["status"] == "unloaded"
+
+    def test_a_name_that_two_bear_says_which(self, mistudio: Run) -> None:
+        ids = [
+            parsed(mistudio("models", "add", "gpt2", "--no-load", "--json"))["id"] for _ in range(2)
+        ]
+
+        result = mistudio("models", "show", "gpt2")
+
+        assert result.exit_code == 2
+        assert all(each in result.stderr for each in ids)
+
+    def test_a_failed_load_says_why_in_two_lines(self, site: Site, mistudio: Run) -> None:
+        site.catalog.fail = ErrorBody(
+            code=ErrorCode.MODEL_LOAD_FAILED,
+            message="The checksum differs.",
+            details={"remedy": "Delete it and try again."},
+        )
+
+        result = mistudio("models", "add", "gpt2", "--wait", "--json")
+
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert result.stderr.splitlines() == [
+            "Error: The checksum differs.",
+            "Delete it and try again.",
+        ]
+
+
+class TestDatasets:
+    def test_a_file_is_uploaded(self, site: Site, mistudio: Run, tmp_path: Path) -> None:
+        file = tmp_path / "corpus.txt"
+        file.write_text("one\ntwo\n")
+
+        result = mistudio("datasets", "add", str(file), "--name", "Corpus", "--column", "text")
+
+        assert result.exit_code == 0, result.stderr
+        assert "first row" in result.stdout
+        (asked,) = site.catalog.requests
+        assert isinstance(asked, RegisterDatasetRequest)
+        assert (asked.source, asked.name, asked.format, asked.text_column) == (
+            DatasetSource.UPLOAD,
+            "Corpus",
+            DatasetFormat.TEXT,
+            "text",
+        )
+
+    def test_a_file_is_read_in_place_when_told_so(
+        self, mistudio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "corpus.txt").write_text("one\n")
+        monkeypatch.chdir(tmp_path)
+
+        dataset = parsed(mistudio("datasets", "add", "corpus.txt", "--in-place", "--json"))
+
+        assert (dataset["source"], dataset["name"]) == ("local", "corpus")
+        assert dataset["identifier"] == str(tmp_path / "corpus.txt")
+
+    def test_what_is_no_file_is_a_hub_id(self, site: Site, mistudio: Run) -> None:
+        result = mistudio("datasets", "add", "Salesforce/wikitext", "--split", "test")
+
+        assert result.exit_code == 0, result.stderr
+        (asked,) = site.catalog.requests
+        assert isinstance(asked, RegisterDatasetRequest)
+        assert (asked.source, asked.identifier, asked.split) == (
+            DatasetSource.HUGGINGFACE,
+            "Salesforce/wikitext",
+            "test",
+        )
+
+    @pytest.mark.parametrize("arguments", [["./nothing.txt"], ["nothing.txt", "--upload"]])
+    def test_a_file_that_is_not_there_is_refused(self, mistudio: Run, arguments: list[str]) -> None:
+        result = mistudio("datasets", "add", *arguments)
+
+        assert result.exit_code == 2
+        assert "There is no file" in result.stderr
+
+    def test_list_show_and_rm(self, mistudio: Run) -> None:
+        dataset_id = parsed(mistudio("datasets", "add", "wikitext", "--json"))["id"]
+
+        assert dataset_id in mistudio("datasets", "list").stdout
+        assert "text (text)" in mistudio("datasets", "show", "wikitext").stdout
+        assert parsed(mistudio("datasets", "rm", "wikitext", "--json")) == {"deleted": dataset_id}
+
+
+class TestExtract:
+    def test_it_ends_with_what_was_captured(self, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("datasets", "add", "wikitext")
+
+        result = mistudio("extract", "gpt2", "wikitext", "--layers", "all", "--samples", "12")
+
+        assert result.exit_code == 0, result.stderr
+        assert "/data/activations/" in result.stdout
+        assert "40 × 8 float32 in each of 4 layers" in result.stdout
+        assert "12 (40 tokens)" in result.stdout
+        assert "2.5 s" in result.stdout
+
+    def test_what_the_cache_has_is_said_to_come_from_there(
+        self, mistudio: Run, captured: str
+    ) -> None:
+        result = mistudio("extract", "gpt2", "wikitext", "--layers", "-3")
+
+        assert result.exit_code == 0, result.stderr
+        assert captured in result.stdout
+        assert "from the cache" in result.stdout
+
+    def test_options_reach_the_service(self, site: Site, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("datasets", "add", "wikitext")
+
+        accepted = parsed(
+            mistudio(
+                *("extract", "gpt2", "wikitext", "--layers", "0-1,-1", "--samples", "7"),
+                *("--dtype", "bfloat16", "--max-length", "64", "--truncate"),
+                *("--no-special-tokens", "--column", "text", "--batch-size", "3"),
+                *("--detach", "--json"),
+            )
+        )
+
+        assert accepted["status"] == "queued"
+        command = site.catalog.requests[-1].command  # type: ignore[attr-defined]
+        assert command["layer_indices"] == [0, 1, -1]
+        assert (command["sample_count"], command["batch_size"]) == (7, 3)
+        assert command["dtype"] == "bfloat16"
+        assert command["tokenization"] == {
+            "column": "text",
+            "add_special_tokens": False,
+            "max_length": 64,
+            "truncate": True,
+        }
+
+    def test_a_layer_that_the_model_has_not_is_refused(self, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("datasets", "add", "wikitext")
+
+        result = mistudio("extract", "gpt2", "wikitext", "--layers", "0,99")
+
+        assert result.exit_code == 2
+        assert "0 to 3" in result.stderr
+
+    def test_extractions_are_listed_shown_and_cancelled(self, site: Site, mistudio: Run) -> None:
+        site.catalog.hold()
+        mistudio("models", "add", "gpt2", "--no-load")
+        site.catalog.release()
+        mistudio("datasets", "add", "wikitext")
+        site.catalog.hold()
+        accepted = parsed(
+            mistudio("extract", "gpt2", "wikitext", "--layers", "0-2", "-d", "--json")
+        )
+        extraction_id = accepted["extraction_id"]
+
+        assert "0-2" in mistudio("extractions", "list").stdout
+        assert extraction_id in mistudio("extractions", "show", extraction_id).stdout
+        cancelled = parsed(mistudio("extractions", "cancel", extraction_id, "--json"))
+        assert cancelled["status"] == "cancelled"
+        assert mistudio("extractions", "cancel", extraction_id).exit_code == 5
+
+
+class TestActivations:
+    def test_show_has_a_line_a_layer(self, mistudio: Run, captured: str) -> None:
+        result = mistudio("activations", "show", captured)
+
+        assert "mean norm" in result.stdout
+        assert result.stdout.count("3.25") == 2
+
+    def test_export_copies_the_store(
+        self, site: Site, mistudio: Run, captured: str, tmp_path: Path
+    ) -> None:
+        exported = parsed(
+            mistudio("activations", "export", captured, str(tmp_path / "out"), "--json")
+        )
+
+        assert "manifest.json" in exported["files"]
+        assert (tmp_path / "out/manifest.json").read_bytes() == (
+            site.store / "manifest.json"
+        ).read_bytes()
+
+    def test_list_and_rm(self, mistudio: Run, captured: str) -> None:
+        assert captured in mistudio("activations", "list").stdout
+        assert parsed(mistudio("activations", "rm", captured, "--json")) == {"deleted": captured}
+        assert mistudio("activations", "show", captured).exit_code == 4
+
+
+class TestEverythingElse:
+    def test_events_so_far_are_printed_a_line_each(self, mistudio: Run) -> None:
+        model_id = parsed(mistudio("models", "add", "gpt2", "--wait", "--json"))["id"]
+
+        lines = [json.loads(line) for line in mistudio("events", "--json").stdout.splitlines()]
+
+        ready = [
+            x for x in lines if x["type"] == "model:ready" and x["data"]["model_id"] == model_id
+        ]
+        assert len(ready) == 1
+        after = mistudio("events", "--after", str(ready[0]["id"] - 1)).stdout.splitlines()
+        assert len(after) == 1
+        assert model_id in after[0]
+
+    def test_devices(self, mistudio: Run) -> None:
+        assert "1.0 GiB of 6.0 GiB" in mistudio("devices").stdout
+        assert parsed(mistudio("devices", "--json"))[0]["id"] == "dev_one"
+
+    def test_an_error_of_the_service_names_its_remedy(self, site: Site, mistudio: Run) -> None:
+        site.catalog.refuse = ModelTooLarge("It needs 26 GB.", remedy="Use int4.")
+
+        result = mistudio("models", "add", "gpt2")
+
+        assert result.exit_code == 1
+        assert result.stderr == "Error: It needs 26 GB.\nUse int4.\n"
+
+    def test_what_a_terminal_would_obey_is_not_printed(self, site: Site, mistudio: Run) -> None:
+        site.catalog.refuse = ModelTooLarge("Beware\x1b]0;owned\x07.")
+
+        result = mistudio("models", "add", "gpt2")
+
+        assert "\x1b" not in result.stderr
+        assert "\x07" not in result.stderr
