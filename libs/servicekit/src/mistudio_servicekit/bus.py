@@ -222,7 +222,7 @@ async def publish_raw(
     headers: dict[str, str],
     *,
     stream: str | None,
-    timeout: float = PUBLISH_TIMEOUT,
+    timeout: float | None = None,
 ) -> int | None:
     """Publish bytes; raises what :meth:`Publisher.publish` raises."""
     counter = metrics_of(broker).published
@@ -233,7 +233,7 @@ async def publish_raw(
             sequence = None
         else:
             kept = await broker.publish(
-                body, subject, headers=headers, stream=stream, timeout=timeout
+                body, subject, headers=headers, stream=stream, timeout=timeout or PUBLISH_TIMEOUT
             )
             sequence = int(kept.seq)
         outcome = "ok"

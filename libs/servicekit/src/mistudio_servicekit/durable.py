@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,6 +35,9 @@ FETCH_SECONDS = 5.0
 
 ANSWER_SLACK = 1.0
 """Seconds beyond it that its answer may take; a message is never in flight when we stop asking."""
+
+LOOK = 0.5
+"""Seconds between two looks at whether the connection is still the one that was asked on."""
 
 CONNECTION_POLL = 0.1
 LONGEST_PAUSE = 5.0
@@ -108,15 +112,14 @@ class DurableSubscriber(PullStreamSubscriber):
         inbox = client.new_inbox()
         request = {"batch": 1, "expires": int(FETCH_SECONDS * 1e9)}
         subscription = await client.subscribe(inbox)
+        connected = client.stats["reconnects"]
         try:
             await client.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self.stream_name}.{self.durable}",
                 json.dumps(request).encode(),
                 reply=inbox,
             )
-            message: Msg = await subscription.next_msg(FETCH_SECONDS + ANSWER_SLACK)
-        except nats.errors.TimeoutError:
-            return None
+            message = await self._answer(subscription, connected)
         finally:
             with contextlib.suppress(
                 nats.errors.ConnectionClosedError,
@@ -124,7 +127,19 @@ class DurableSubscriber(PullStreamSubscriber):
                 nats.errors.BadSubscriptionError,
             ):
                 await subscription.unsubscribe()
-        return _message_or_status(message)
+        return None if message is None else _message_or_status(message)
+
+    async def _answer(self, subscription: Any, connected: int) -> Msg | None:
+        """Wait for the server's answer, unless the connection that was asked on is gone."""
+        for _ in range(math.ceil((FETCH_SECONDS + ANSWER_SLACK) / LOOK)):
+            try:
+                message: Msg = await subscription.next_msg(LOOK)
+            except nats.errors.TimeoutError:
+                if self.connection.stats["reconnects"] != connected or self._over():
+                    return None
+            else:
+                return message
+        return None
 
     async def stop(self) -> None:
         """Take no more messages; give the one in hand its time, then cancel its handler."""
