@@ -49,7 +49,7 @@ class TestModels:
         assert result.exit_code == 0, result.stderr
         assert "ready" in result.stdout
         assert result.stderr.startswith("Registered m_gpt2_")
-        (asked,) = site.catalog.requests
+        (asked,) = site.catalog.rows.requests
         assert isinstance(asked, RegisterModelRequest)
         assert (asked.source, asked.model_identifier, asked.name, asked.auto_load) == (
             Source.HUGGINGFACE,
@@ -82,7 +82,7 @@ class TestModels:
         assert result.exit_code == 2
         assert "There is no directory ./nothing." in result.stderr
         assert "--source local" in result.stderr
-        assert site.catalog.requests == []
+        assert site.catalog.rows.requests == []
 
     def test_list_show_load_unload_and_rm_take_a_name(self, mistudio: Run) -> None:
         model_id = parsed(mistudio("models", "add", "gpt2", "--no-load", "--json"))["id"]
@@ -114,7 +114,7 @@ class TestModels:
         assert all(each in result.stderr for each in ids)
 
     def test_a_failed_load_says_why_in_two_lines(self, site: Site, mistudio: Run) -> None:
-        site.catalog.fail = ErrorBody(
+        site.catalog.rows.fail = ErrorBody(
             code=ErrorCode.MODEL_LOAD_FAILED,
             message="The checksum differs.",
             details={"remedy": "Delete it and try again."},
@@ -139,7 +139,7 @@ class TestDatasets:
 
         assert result.exit_code == 0, result.stderr
         assert "first row" in result.stdout
-        (asked,) = site.catalog.requests
+        (asked,) = site.catalog.rows.requests
         assert isinstance(asked, RegisterDatasetRequest)
         assert (asked.source, asked.name, asked.format, asked.text_column) == (
             DatasetSource.UPLOAD,
@@ -163,7 +163,7 @@ class TestDatasets:
         result = mistudio("datasets", "add", "Salesforce/wikitext", "--split", "test")
 
         assert result.exit_code == 0, result.stderr
-        (asked,) = site.catalog.requests
+        (asked,) = site.catalog.rows.requests
         assert isinstance(asked, RegisterDatasetRequest)
         assert (asked.source, asked.identifier, asked.split) == (
             DatasetSource.HUGGINGFACE,
@@ -222,7 +222,7 @@ class TestExtract:
         )
 
         assert accepted["status"] == "queued"
-        command = site.catalog.requests[-1].command  # type: ignore[attr-defined]
+        command = site.catalog.rows.requests[-1].command  # type: ignore[attr-defined]
         assert command["layer_indices"] == [0, 1, -1]
         assert (command["sample_count"], command["batch_size"]) == (7, 3)
         assert command["dtype"] == "bfloat16"
@@ -304,7 +304,7 @@ class TestEverythingElse:
         assert parsed(mistudio("devices", "--json"))[0]["id"] == "dev_one"
 
     def test_an_error_of_the_service_names_its_remedy(self, site: Site, mistudio: Run) -> None:
-        site.catalog.refuse = ModelTooLarge("It needs 26 GB.", remedy="Use int4.")
+        site.catalog.rows.refuse = ModelTooLarge("It needs 26 GB.", remedy="Use int4.")
 
         result = mistudio("models", "add", "gpt2")
 
@@ -312,7 +312,7 @@ class TestEverythingElse:
         assert result.stderr == "Error: It needs 26 GB.\nUse int4.\n"
 
     def test_what_a_terminal_would_obey_is_not_printed(self, site: Site, mistudio: Run) -> None:
-        site.catalog.refuse = ModelTooLarge("Beware\x1b]0;owned\x07.")
+        site.catalog.rows.refuse = ModelTooLarge("Beware\x1b]0;owned\x07.")
 
         result = mistudio("models", "add", "gpt2")
 

@@ -212,7 +212,7 @@ def extracting(site: Site, client: Client, tmp_path: Path) -> Iterator[Terminal]
 
 
 def only(site: Site) -> ExtractionStatus:
-    (extraction,) = site.catalog.extractions.values()
+    (extraction,) = site.catalog.rows.extractions.values()
     return extraction.status
 
 

@@ -60,7 +60,7 @@ def test_waiting_hears_of_an_end_that_comes_after_it_began(site: Site, client: C
 
 
 def test_a_failed_load_raises_its_reason(site: Site, client: Client) -> None:
-    site.catalog.fail = ErrorBody(
+    site.catalog.rows.fail = ErrorBody(
         code=ErrorCode.MODEL_LOAD_FAILED, message="The checksum differs.", details={"reason": "sum"}
     )
     model = client.models.add("gpt2", auto_load=True)
@@ -160,7 +160,9 @@ def test_a_file_that_is_not_there_is_refused_here(client: Client, tmp_path: Path
 
 
 def test_a_dataset_that_cannot_be_read_raises_why(site: Site, client: Client) -> None:
-    site.catalog.fail = ErrorBody(code=ErrorCode.VALIDATION_ERROR, message="Line 3 is not JSON.")
+    site.catalog.rows.fail = ErrorBody(
+        code=ErrorCode.VALIDATION_ERROR, message="Line 3 is not JSON."
+    )
     dataset = client.datasets.add("/data/x.jsonl", source=DatasetSource.LOCAL)
 
     with pytest.raises(MiStudioError, match="Line 3 is not JSON"):
