@@ -34,7 +34,7 @@ def parsed(result: Result) -> Any:
 @pytest.fixture
 def captured(mistudio: Run) -> str:
     """A cache of layers 0 and 1."""
-    mistudio("models", "add", "gpt2", "--no-load")
+    mistudio("models", "add", "gpt2")
     mistudio("datasets", "add", "wikitext")
     done = parsed(mistudio("extract", "gpt2", "wikitext", "--layers", "0,1", "--json"))
     return str(done["cache_id"])
@@ -43,7 +43,7 @@ def captured(mistudio: Run) -> str:
 class TestModels:
     def test_a_hub_id_is_registered_and_loaded(self, site: Site, mistudio: Run) -> None:
         result = mistudio(
-            "models", "add", "openai-community/gpt2", "--quantization", "int8", "--wait"
+            "models", "add", "openai-community/gpt2", "--quantization", "int8", "--load"
         )
 
         assert result.exit_code == 0, result.stderr
@@ -65,9 +65,7 @@ class TestModels:
         (tmp_path / "checkpoint").mkdir()
         monkeypatch.chdir(tmp_path)
 
-        model = parsed(
-            mistudio("models", "add", "checkpoint", "--name", "Mine", "--no-load", "--json")
-        )
+        model = parsed(mistudio("models", "add", "checkpoint", "--name", "Mine", "--json"))
 
         assert model["name"] == "Mine"
         assert model["source"] == "local"
@@ -85,13 +83,13 @@ class TestModels:
         assert site.catalog.rows.requests == []
 
     def test_list_show_load_unload_and_rm_take_a_name(self, mistudio: Run) -> None:
-        model_id = parsed(mistudio("models", "add", "gpt2", "--no-load", "--json"))["id"]
+        model_id = parsed(mistudio("models", "add", "gpt2", "--json"))["id"]
 
         listed = mistudio("models", "list")
         assert model_id in listed.stdout
         assert "135 M" in listed.stdout
         assert parsed(mistudio("models", "list", "--json"))[0]["id"] == model_id
-        assert parsed(mistudio("models", "load", "gpt2", "--wait", "--json"))["status"] == "ready"
+        assert parsed(mistudio("models", "load", "gpt2", "--json"))["status"] == "ready"
         assert "4 of width 8" in mistudio("models", "show", "gpt2").stdout
         assert parsed(mistudio("models", "unload", "gpt2", "--json"))["status"] == "unloaded"
         assert model_id in mistudio("models", "rm", "gpt2").stdout
@@ -99,14 +97,12 @@ class TestModels:
 
     def test_a_load_is_cancelled(self, site: Site, mistudio: Run) -> None:
         site.catalog.hold()
-        mistudio("models", "add", "gpt2")
+        mistudio("models", "add", "gpt2", "--load", "--no-wait")
 
         assert parsed(mistudio("models", "cancel", "gpt2", "--json"))["status"] == "unloaded"
 
     def test_a_name_that_two_bear_says_which(self, mistudio: Run) -> None:
-        ids = [
-            parsed(mistudio("models", "add", "gpt2", "--no-load", "--json"))["id"] for _ in range(2)
-        ]
+        ids = [parsed(mistudio("models", "add", "gpt2", "--json"))["id"] for _ in range(2)]
 
         result = mistudio("models", "show", "gpt2")
 
@@ -120,7 +116,7 @@ class TestModels:
             details={"remedy": "Delete it and try again."},
         )
 
-        result = mistudio("models", "add", "gpt2", "--wait", "--json")
+        result = mistudio("models", "add", "gpt2", "--load", "--json")
 
         assert result.exit_code == 1
         assert result.stdout == ""
@@ -188,7 +184,7 @@ class TestDatasets:
 
 class TestExtract:
     def test_it_ends_with_what_was_captured(self, mistudio: Run) -> None:
-        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("models", "add", "gpt2")
         mistudio("datasets", "add", "wikitext")
 
         result = mistudio("extract", "gpt2", "wikitext", "--layers", "all", "--samples", "12")
@@ -209,7 +205,7 @@ class TestExtract:
         assert "from the cache" in result.stdout
 
     def test_options_reach_the_service(self, site: Site, mistudio: Run) -> None:
-        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("models", "add", "gpt2")
         mistudio("datasets", "add", "wikitext")
 
         accepted = parsed(
@@ -234,7 +230,7 @@ class TestExtract:
         }
 
     def test_a_layer_that_the_model_has_not_is_refused(self, mistudio: Run) -> None:
-        mistudio("models", "add", "gpt2", "--no-load")
+        mistudio("models", "add", "gpt2")
         mistudio("datasets", "add", "wikitext")
 
         result = mistudio("extract", "gpt2", "wikitext", "--layers", "0,99")
@@ -243,9 +239,7 @@ class TestExtract:
         assert "0 to 3" in result.stderr
 
     def test_extractions_are_listed_shown_and_cancelled(self, site: Site, mistudio: Run) -> None:
-        site.catalog.hold()
-        mistudio("models", "add", "gpt2", "--no-load")
-        site.catalog.release()
+        mistudio("models", "add", "gpt2")
         mistudio("datasets", "add", "wikitext")
         site.catalog.hold()
         accepted = parsed(
@@ -287,7 +281,7 @@ class TestActivations:
 
 class TestEverythingElse:
     def test_events_so_far_are_printed_a_line_each(self, mistudio: Run) -> None:
-        model_id = parsed(mistudio("models", "add", "gpt2", "--wait", "--json"))["id"]
+        model_id = parsed(mistudio("models", "add", "gpt2", "--load", "--json"))["id"]
 
         lines = [json.loads(line) for line in mistudio("events", "--json").stdout.splitlines()]
 

@@ -34,15 +34,13 @@ from .conftest import Site
 def test_a_model_is_registered_loaded_and_waited_for(client: Client) -> None:
     steps: list[tuple[float, str]] = []
 
-    model = client.models.add("openai-community/gpt2", quantization=Quantization.INT8)
+    model = client.models.add("gpt2", model_identifier="openai-community/gpt2", quantization="int8")
     accepted = client.models.load(model.id)
     ready = client.models.wait(model.id, on_progress=lambda *step: steps.append(step), timeout=30)
 
-    assert (model.name, model.source, model.status) == (
-        "gpt2",
-        Source.HUGGINGFACE,
-        ModelStatus.PENDING,
-    )
+    assert (model.name, model.model_identifier) == ("gpt2", "openai-community/gpt2")
+    assert (model.source, model.status) == (Source.HUGGINGFACE, ModelStatus.PENDING)
+    assert model.quantization is Quantization.INT8
     assert accepted.status is ModelStatus.LOADING
     assert (ready.status, ready.memory_usage_bytes) == (ModelStatus.READY, 500_000_000)
     assert [progress for progress, _ in steps] == sorted(progress for progress, _ in steps)
@@ -111,7 +109,7 @@ def test_errors_of_the_service_are_raised_as_their_classes(client: Client) -> No
 
 
 def test_a_name_an_identifier_and_an_id_find_a_model(client: Client) -> None:
-    model = client.models.add("openai-community/gpt2", name="Small")
+    model = client.models.add("Small", model_identifier="openai-community/gpt2")
 
     assert client.models.find("Small").id == model.id
     assert client.models.find("openai-community/gpt2").id == model.id
@@ -173,7 +171,12 @@ def test_an_extraction_is_followed_to_its_end(site: Site, client: Client) -> Non
     site.catalog.hold()
     model, dataset = client.models.add("gpt2"), client.datasets.add("wikitext")
     asked = client.extract(
-        model.id, dataset.id, layers=[0, -1], sample_count=12, dtype=Dtype.FLOAT16, truncate=True
+        model.id,
+        dataset.id,
+        layer_indices=[0, -1],
+        sample_count=12,
+        dtype=Dtype.FLOAT16,
+        truncate=True,
     )
     steps: list[Step] = []
 
@@ -192,10 +195,10 @@ def test_an_extraction_is_followed_to_its_end(site: Site, client: Client) -> Non
 
 def test_what_the_cache_has_is_completed_at_once(client: Client) -> None:
     model, dataset = client.models.add("gpt2"), client.datasets.add("wikitext")
-    first = client.extract(model.id, dataset.id, layers=[0, 1])
+    first = client.extract(model.id, dataset.id, layer_indices=[0, 1])
     client.extractions.wait(first.extraction_id, timeout=30)
 
-    second = client.extract(model.id, dataset.id, layers=[1])
+    second = client.extract(model.id, dataset.id, layer_indices=[1])
 
     assert (second.status, second.cached) == (ExtractionStatus.COMPLETED, True)
 
@@ -270,7 +273,7 @@ def test_nobody_there_is_told_from_an_error(
 def captured(client: Client) -> str:
     """Capture two layers and return the cache's id."""
     model, dataset = client.models.add("gpt2"), client.datasets.add("wikitext")
-    asked = client.extract(model.id, dataset.id, layers=[0, 1])
+    asked = client.extract(model.id, dataset.id, layer_indices=[0, 1])
     done = client.extractions.wait(asked.extraction_id, timeout=30)
     assert done.cache_id is not None
     return done.cache_id

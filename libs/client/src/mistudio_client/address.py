@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import InvalidArgument, Unreachable
@@ -54,16 +55,7 @@ def find_address(
     url = url or environment.get("MISTUDIO_URL") or None
     token = token or environment.get("MISTUDIO_TOKEN") or None
     if url is None:
-        # Late: a client of a remote service has no use for the embedded stack's modules.
-        from .embedded.connection import read_connection
-
-        local = read_connection()
-        if local is None:
-            raise Unreachable(
-                "miStudio is not running on this machine.",
-                reason="not_running",
-                remedy="Start it with: mistudio up, or name another with --url or MISTUDIO_URL.",
-            )
+        local = local_address()
         url, token = local.url, token or local.token
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -74,3 +66,29 @@ def find_address(
             remedy="Give one such as http://127.0.0.1:8420.",
         )
     return Address(url.rstrip("/"), token or "")
+
+
+def local_address(data_dir: Path | None = None) -> Address:
+    """Return where the stack of this machine listens.
+
+    Parameters
+    ----------
+    data_dir
+        Its data directory; the default one when None.
+
+    Raises
+    ------
+    Unreachable
+        With reason ``not_running`` when none runs there.
+    """
+    # Late: a client of a remote service has no use for the embedded stack's modules.
+    from .embedded.connection import read_connection
+
+    found = read_connection(data_dir)
+    if found is None:
+        raise Unreachable(
+            "miStudio is not running on this machine.",
+            reason="not_running",
+            remedy="Start it with: mistudio up, or name another with --url or MISTUDIO_URL.",
+        )
+    return Address(found.url, found.token)

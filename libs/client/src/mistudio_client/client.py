@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mistudio_contracts.views import DevicePage
 
 from .activations import Activations
-from .address import Address, find_address
+from .address import Address, find_address, local_address
 from .datasets import Datasets
 from .events import EventStream, select
 from .extractions import Extractions
@@ -45,7 +46,7 @@ class Client:
     ...     dataset = client.datasets.upload("corpus.jsonl")
     ...     client.models.wait(model.id)
     ...     client.datasets.wait(dataset.id)
-    ...     asked = client.extract(model.id, dataset.id, layers=[0, 6, -1])
+    ...     asked = client.extract(model.id, dataset.id, layer_indices=[0, 6, -1])
     ...     done = client.extractions.wait(asked.extraction_id)
     ...     client.activations.download(done.cache_id, "activations")
     """
@@ -60,6 +61,28 @@ class Client:
         self.extractions = Extractions(self._transport)
         self.activations = Activations(self._transport)
         self.extract = self.extractions.request
+
+    @classmethod
+    def from_data_dir(cls, data_dir: Path | str, timeout: float = 60.0) -> Self:
+        """Return a client of the stack that runs on a data directory of this machine.
+
+        Raises
+        ------
+        Unreachable
+            When none runs there.
+        """
+        address = local_address(Path(data_dir))
+        return cls(address.url, address.token, timeout)
+
+    @property
+    def url(self) -> str:
+        """The gateway."""
+        return self.address.url
+
+    @property
+    def token(self) -> str:
+        """The access token in use; empty when there is none."""
+        return self.address.token
 
     @property
     def address(self) -> Address:

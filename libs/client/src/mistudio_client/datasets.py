@@ -43,9 +43,9 @@ class Datasets:
         self,
         identifier: str,
         *,
-        source: DatasetSource = DatasetSource.HUGGINGFACE,
+        source: DatasetSource | str = DatasetSource.HUGGINGFACE,
         name: str | None = None,
-        format: DatasetFormat | None = None,
+        format: DatasetFormat | str | None = None,
         text_column: str | None = None,
         split: str | None = None,
         subset: str | None = None,
@@ -70,9 +70,9 @@ class Datasets:
         """
         body = {
             "name": name or PurePosixPath(identifier).name or identifier,
-            "source": source.value,
+            "source": str(source),
             "identifier": identifier,
-            "format": None if format is None else format.value,
+            "format": None if format is None else str(format),
             "text_column": text_column,
             "split": split,
             "subset": subset,
@@ -86,7 +86,7 @@ class Datasets:
         path: Path | str,
         *,
         name: str | None = None,
-        format: DatasetFormat | None = None,
+        format: DatasetFormat | str | None = None,
         text_column: str | None = None,
         on_progress: OnBytes | None = None,
     ) -> Dataset:
@@ -114,7 +114,7 @@ class Datasets:
         form_of_file = format or guess_format(source.name)
         fields = {
             "name": name or source.stem,
-            "format": None if form_of_file is None else form_of_file.value,
+            "format": None if form_of_file is None else str(form_of_file),
             "text_column": text_column,
         }
         data = {key: value for key, value in fields.items() if value is not None}

@@ -43,11 +43,11 @@ class Extractions:
         model_id: str,
         dataset_id: str,
         *,
-        layers: Sequence[int] = (),
+        layer_indices: Sequence[int] = (),
         hook_points: Sequence[str] = (),
         sample_count: int | None = None,
         batch_size: int | None = None,
-        dtype: Dtype | None = None,
+        dtype: Dtype | str | None = None,
         column: str | None = None,
         add_special_tokens: bool = True,
         max_length: int | None = None,
@@ -59,7 +59,7 @@ class Extractions:
         ----------
         model_id, dataset_id
             Of which model, over which dataset.
-        layers
+        layer_indices
             Block indices whose output is wanted; a negative one counts from the last.
         hook_points
             The same by name, such as ``layers.6.resid_post``; both add up.
@@ -96,11 +96,11 @@ class Extractions:
         }
         body: dict[str, Any] = {
             "dataset_id": dataset_id,
-            "layer_indices": list(layers),
+            "layer_indices": list(layer_indices),
             "hook_points": list(hook_points),
             "sample_count": sample_count,
             "batch_size": batch_size,
-            "dtype": None if dtype is None else dtype.value,
+            "dtype": None if dtype is None else str(dtype),
             "tokenization": {k: v for k, v in tokenization.items() if v is not None},
         }
         given = {key: value for key, value in body.items() if value is not None}

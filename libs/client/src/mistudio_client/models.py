@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 
 from mistudio_contracts.errors import ErrorCode, MiStudioError
 from mistudio_contracts.frames import Frame
@@ -35,24 +34,24 @@ class Models:
 
     def add(
         self,
-        model_identifier: str,
+        name: str,
         *,
-        name: str | None = None,
-        source: Source = Source.HUGGINGFACE,
+        model_identifier: str | None = None,
+        source: Source | str = Source.HUGGINGFACE,
         model_type: str | None = None,
         revision: str | None = None,
-        quantization: Quantization = Quantization.NONE,
+        quantization: Quantization | str = Quantization.NONE,
         auto_load: bool = False,
     ) -> Model:
         """Register a model.
 
         Parameters
         ----------
+        name
+            What people call it.
         model_identifier
             A hub id such as ``openai-community/gpt2``, or the absolute path of a checkpoint's
-            directory on the service's machine.
-        name
-            What people call it; the last part of the identifier by default.
+            directory on the service's machine; ``name`` by default.
         source
             Where ``model_identifier`` points to.
         model_type
@@ -70,10 +69,10 @@ class Models:
             What the service answered.
         """
         body = {
-            "name": name or PurePosixPath(model_identifier).name or model_identifier,
-            "source": source.value,
-            "model_identifier": model_identifier,
-            "quantization": quantization.value,
+            "name": name,
+            "source": str(source),
+            "model_identifier": model_identifier or name,
+            "quantization": str(quantization),
             "auto_load": auto_load,
         }
         if model_type is not None:
@@ -87,15 +86,17 @@ class Models:
         *,
         status: ModelStatus | None = None,
         model_type: str | None = None,
+        search: str | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> ModelPage:
-        """Return a page of models, newest first."""
+        """Return a page of models, newest first; ``search`` is a part of a name."""
         return self._transport.get(
             ModelPage,
             "/models",
             status=status,
             model_type=model_type,
+            search=search,
             limit=limit,
             offset=offset,
         )
@@ -135,7 +136,7 @@ class Models:
         model_id: str,
         *,
         name: str | None = None,
-        quantization: Quantization | None = None,
+        quantization: Quantization | str | None = None,
         if_match: str | None = None,
     ) -> Model:
         """Change a model that is not loading.
@@ -153,7 +154,7 @@ class Models:
         if name is not None:
             body["name"] = name
         if quantization is not None:
-            body["quantization"] = quantization.value
+            body["quantization"] = str(quantization)
         headers = {} if if_match is None else {"If-Match": if_match}
         return self._transport.patch(Model, f"/models/{model_id}", body, headers)
 
@@ -161,9 +162,11 @@ class Models:
         """Delete a model and its activation caches."""
         self._transport.delete(f"/models/{model_id}")
 
-    def load(self, model_id: str, *, quantization: Quantization | None = None) -> LoadAccepted:
+    def load(
+        self, model_id: str, *, quantization: Quantization | str | None = None
+    ) -> LoadAccepted:
         """Begin to load a model; :meth:`wait` tells when it is ready."""
-        body = {} if quantization is None else {"quantization": quantization.value}
+        body = {} if quantization is None else {"quantization": str(quantization)}
         return self._transport.post(LoadAccepted, f"/models/{model_id}/load", body)
 
     def cancel(self, model_id: str) -> Model:

@@ -63,7 +63,7 @@ def extract(
         accepted = client.extract(
             chosen.id,
             client.datasets.find(dataset).id,
-            layers=parse_layers(layers, chosen.num_layers),
+            layer_indices=parse_layers(layers, chosen.num_layers),
             sample_count=samples,
             batch_size=batch_size,
             dtype=dtype,

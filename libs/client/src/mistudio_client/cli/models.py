@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 app = group("Register, load and unload models.")
 
 Reference = Annotated[str, typer.Argument(metavar="MODEL", help="Its id or its name.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Return when the model is ready.")]
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Return when it is ready, or once accepted.")
+]
 
 
 @app.command()
@@ -40,17 +42,17 @@ def add(
         Quantization, typer.Option(help="How its weights are kept.")
     ] = Quantization.NONE,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    load: Annotated[bool, typer.Option("--load/--no-load", help="Load it at once.")] = True,
-    wait: Wait = False,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="Load it at once.")] = False,
+    wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Register a model, and load it unless told otherwise."""
+    """Register a model."""
     with reporting():
         where, found = locate(identifier, source)
     with connected(ctx) as client:
         model = client.models.add(
-            found,
-            name=name,
+            name or PurePath(found).name,
+            model_identifier=found,
             source=where,
             revision=revision,
             quantization=quantization,
@@ -129,7 +131,7 @@ def load(
     quantization: Annotated[
         Quantization | None, typer.Option(help="Change how its weights are kept.")
     ] = None,
-    wait: Wait = False,
+    wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Load a model into device memory."""
@@ -148,14 +150,14 @@ def load(
 def unload(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
     """Free a model's device memory; it stays on disk."""
     with connected(ctx) as client:
-        _after(client.models.unload(client.models.find(model).id), "unloading", as_json=as_json)
+        _after(client.models.unload(client.models.find(model).id), "leaves device memory", as_json=as_json)
 
 
 @app.command()
 def cancel(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
     """Cancel the load under way."""
     with connected(ctx) as client:
-        _after(client.models.cancel(client.models.find(model).id), "cancelled", as_json=as_json)
+        _after(client.models.cancel(client.models.find(model).id), "its load is cancelled", as_json=as_json)
 
 
 @app.command()
@@ -181,7 +183,7 @@ def _after(model: Model, what: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(model)
     else:
-        output.print_text(f"{model.name} ({model.id}): {what}, now {model.status.value}.")
+        output.print_text(f"{model.name} ({model.id}): {what}.")
 
 
 def _status(model: ModelSummary) -> str:
