@@ -14,6 +14,9 @@ import httpx
 import pytest
 import pytest_asyncio
 import uvicorn
+from pydantic import BaseModel
+from websockets.asyncio.client import ClientConnection, connect
+
 from mistudio_contracts import events, rpc, views
 from mistudio_contracts.states import ExtractionStatus, ModelStatus, Scope
 from mistudio_contracts.subjects import ALL, Kind, Subject
@@ -26,8 +29,6 @@ from mistudio_servicekit.provision import provision
 from mistudio_servicekit.rpc import serve
 from mistudio_servicekit.settings import ServiceSettings
 from mistudio_testkit.servers import nats_server
-from pydantic import BaseModel
-from websockets.asyncio.client import ClientConnection, connect
 
 SECRET = "a secret that is long enough for HS256 and the tests"
 NOW = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=timezone.utc)
@@ -233,7 +234,8 @@ async def running_gateway(url: str, **changes: Any) -> AsyncIterator[Running]:
     try:
         await until(lambda: server.started or task.done())
         port = server.servers[0].sockets[0].getsockname()[1]
-        await until(lambda: app.state.gateway.feed.following)
+        feed = app.state.gateway.feed
+        await until(lambda: feed.following and feed.progress_following)
         yield Running(app, port)
     finally:
         server.should_exit = True
@@ -319,9 +321,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(
-    running: Running, *scopes: Scope, **options: Any
-) -> AsyncIterator[Listener]:
+async def listening(running: Running, *scopes: Scope, **options: Any) -> AsyncIterator[Listener]:
     """Connect and authenticate by subprotocol."""
     async with connect(
         running.ws, subprotocols=["mistudio.v1", f"bearer.{token(*scopes)}"], **options

@@ -5,6 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+
 from mistudio_contracts.errors import ErrorCode
 from mistudio_contracts.states import Scope
 from mistudio_gateway.config import GatewaySettings
@@ -99,7 +100,13 @@ async def test_without_a_token_nothing_is_read_or_done(gateway, catalog, method,
 async def test_wrong_tokens_are_refused(gateway, catalog, kit):
     expired = kit.token(lifetime=timedelta(hours=-1))
     forged = kit.token()[:-4] + "AAAA"
-    for header in (f"Bearer {expired}", f"Bearer {forged}", "Bearer", "Basic YTpi", "Bearer x" * 900):
+    for header in (
+        f"Bearer {expired}",
+        f"Bearer {forged}",
+        "Bearer",
+        "Basic YTpi",
+        "Bearer x" * 900,
+    ):
         async with httpx.AsyncClient(base_url=gateway.url) as client:
             answer = await client.get("/api/models", headers={"Authorization": header})
         assert answer.status_code == 401, header[:40]

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+
 from mistudio_contracts.errors import ErrorCode, ErrorResponse
 from mistudio_contracts.subjects import RPC_EXTRACTION_REQUEST, RPC_MODEL_REGISTER
 
@@ -100,9 +101,7 @@ async def test_an_extraction_travels_as_the_contracts_command(http, catalog):
     ],
 )
 async def test_a_body_that_is_not_json_is_refused(http, catalog, content, content_type, reason):
-    answer = await http.post(
-        "/api/models", content=content, headers={"Content-Type": content_type}
-    )
+    answer = await http.post("/api/models", content=content, headers={"Content-Type": content_type})
     assert refused(answer, 400, ErrorCode.VALIDATION_ERROR)["reason"] == reason
     assert catalog.asked == []
 
@@ -165,13 +164,18 @@ async def test_an_unforeseen_error_shows_a_trace_id_and_nothing_else(http, gatew
 
 async def test_the_trace_of_the_caller_is_kept(http):
     trace = "0af7651916cd43dd8448eb211c80319c"
-    answer = await http.get("/api/models", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    answer = await http.get(
+        "/api/models", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    )
     assert answer.headers["x-trace-id"] == trace
 
 
 async def test_other_pages_may_ask_when_they_are_named(gateway, catalog):
     async with httpx.AsyncClient(base_url=gateway.url) as client:
-        ask = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        ask = {
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "authorization",
+        }
         good = await client.options("/api/models", headers={"Origin": "https://ui.example", **ask})
         assert good.headers["access-control-allow-origin"] == "https://ui.example"
         bad = await client.options("/api/models", headers={"Origin": "https://evil.example", **ask})

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from mistudio_contracts.errors import (
     ErrorCode,
     ErrorResponse,

@@ -26,6 +26,7 @@ from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
 from .services.stores import Stores
+from .services.tasks import cancel
 from .services.uploads import Uploads
 
 OPERATIONS = (
@@ -106,8 +107,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         try:
             yield
         finally:
-            starting.cancel()
-            await asyncio.wait({starting})
+            await cancel(starting)
             await gateway.feed.stop()
             await gateway.broker.stop()
 

@@ -14,7 +14,7 @@ from mistudio_servicekit.telemetry import render_metrics
 
 
 class Health(BaseModel):
-    """``checks`` says of each part whether it works."""
+    """``status`` is ``ok`` or ``degraded``; ``checks`` says of each part whether it works."""
 
     status: str
     checks: dict[str, bool] = {}
@@ -30,12 +30,14 @@ async def ready(here: Here) -> Health:
     checks = {
         "bus": await here.broker.ping(timeout=1.0),
         "events": here.feed.following,
+        "progress": here.feed.progress_following,
     }
-    if not all(checks.values()):
+    # Without live progress everything else works, and the state can still be read.
+    if not (checks["bus"] and checks["events"]):
         raise ServiceUnavailable(
             "The gateway is not ready.", reason="not_ready", checks=checks, remedy="Wait a moment."
         )
-    return Health(status="ok", checks=checks)
+    return Health(status="ok" if checks["progress"] else "degraded", checks=checks)
 
 
 async def metrics(here: Here) -> Response:

@@ -17,6 +17,7 @@ from mistudio_gateway.domain.events import Interest, PublicEvent
 from mistudio_gateway.services.hub import Member
 from mistudio_gateway.services.present import present
 from mistudio_gateway.services.reader import LOST
+from mistudio_gateway.services.tasks import cancel
 from mistudio_servicekit.validation import invalid_input
 
 logger = logging.getLogger(__name__)
@@ -65,8 +66,7 @@ class Session:
         try:
             goodbye = await self._supervise(receiving, expiry)
         finally:
-            for task in (receiving, expiry, self._following):
-                await cancel(task)
+            await cancel(receiving, expiry, self._following)
         if goodbye is not None:
             with suppress(WebSocketDisconnect, RuntimeError, asyncio.TimeoutError):
                 closing = self._websocket.close(goodbye.code, goodbye.reason)
@@ -178,8 +178,7 @@ class Session:
             if member.restarted.is_set():
                 raise Goodbye(RESTARTED, "the events begin again; reconnect without after")
         finally:
-            for task in tasks:
-                await cancel(task)
+            await cancel(*tasks)
 
     async def _drain(self, member: Member) -> None:
         while True:
@@ -237,11 +236,3 @@ def goodbye_of(task: asyncio.Task[None]) -> Goodbye | None:
         return error
     logger.error("a WebSocket client could not be served", exc_info=error)
     return Goodbye(1011, "an unexpected error")
-
-
-async def cancel(task: asyncio.Task[object] | asyncio.Task[None] | None) -> None:
-    """Cancel a task and wait for its end; its outcome is read elsewhere."""
-    if task is None or task.done():
-        return
-    task.cancel()
-    await asyncio.wait({task})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from nats.aio.client import Client
 
@@ -13,6 +13,7 @@ from mistudio_gateway.domain.events import PublicEvent, public_event
 
 from .hub import Hub, decode
 from .reader import OrderedReader, read_range
+from .tasks import cancel
 
 EVENTS = STREAM_OF[Kind.EVENT]
 PROGRESS = STREAM_OF[Kind.PROGRESS]
@@ -40,13 +41,17 @@ class Feed:
 
     @property
     def following(self) -> bool:
-        """Whether both streams are being read and nothing stored before the start is missing."""
+        """Whether events are being read and nothing stored before the start is missing."""
         return (
             self._hub.started.is_set()
             and self._events.following
-            and self._progress.following
             and all(not task.done() for task in self._tasks)
         )
+
+    @property
+    def progress_following(self) -> bool:
+        """Whether live progress is being read."""
+        return self._progress.following
 
     async def start(self) -> None:
         """Begin to read; returns at once."""
@@ -61,11 +66,7 @@ class Feed:
 
     async def stop(self) -> None:
         """Stop reading."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await cancel(*self._tasks)
 
     async def oldest(self) -> int:
         """Return the sequence of the oldest event that the stream still holds.

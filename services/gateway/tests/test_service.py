@@ -1,0 +1,166 @@
+"""The process: its document, its health, its page, its start and its end."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from mistudio_gateway.config import GatewaySettings
+from mistudio_gateway.factory import create_app
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "JWT_SECRET_KEY": "x" * 32}
+
+
+def test_the_document_needs_no_environment_and_declares_every_answer(monkeypatch):
+    monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
+    document = create_app(GatewaySettings.ephemeral()).openapi()
+    assert "HTTPValidationError" not in json.dumps(document)
+    operations = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/api")
+    ]
+    assert len(operations) == 24
+    for path, method, operation in operations:
+        where = f"{method} {path}"
+        assert {"400", "401", "403", "500", "503"} <= set(operation["responses"]), where
+        assert operation["security"] == [{"bearer": [operation["x-required-scope"]]}], where
+        assert "{" not in path or path.count("{") == 1 or "404" in operation["responses"], where
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorResponse"}, where
+    ids = [operation["operationId"] for _, _, operation in operations]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_short_secret_is_refused():
+    with pytest.raises(ValidationError, match="32 bytes"):
+        GatewaySettings(jwt_secret_key="short")
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("JWT_SECRET_KEY", "x" * 32)
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example/, https://b.example")
+    monkeypatch.setenv("MISTUDIO_POOL", "edge")
+    monkeypatch.setenv("WEB_DIR", str(tmp_path))
+    settings = GatewaySettings()
+    assert settings.cors_origins == ["https://a.example", "https://b.example"]
+    assert (settings.pool, settings.web_dir) == ("edge", tmp_path)
+    assert "x" * 32 not in repr(settings)
+
+
+async def test_health_and_metrics_need_no_token(gateway, catalog, http):
+    await http.get("/api/models/m_1")
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        assert (await client.get("/health/live")).json()["status"] == "ok"
+        ready = (await client.get("/health/ready")).json()
+        assert ready == {
+            "status": "ok",
+            "checks": {"bus": True, "events": True, "progress": True},
+        }
+        text = (await client.get("/metrics")).text
+    assert 'route="/api/models/{model_id}",status="200"' in text
+    assert "mistudio_gateway_websocket_clients" in text
+    assert "m_1" not in text
+
+
+async def test_the_gauge_of_clients_counts_them(gateway, catalog, kit):
+    gauge = gateway.app.state.gateway.metrics.clients
+    await kit.until(lambda: gauge._value.get() == 0)
+    async with kit.listening(gateway) as listener:
+        await listener.subscribe()
+        assert gauge._value.get() == 1
+    await kit.until(lambda: gauge._value.get() == 0)
+
+
+async def test_the_page_asks_nobody_else(gateway, catalog):
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        answer = await client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", answer.text)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+async def test_a_web_ui_is_served_beside_the_api(tmp_path):
+    (tmp_path / "index.html").write_text("the application")
+    (tmp_path / "app.js").write_text("let x")
+    app = create_app(GatewaySettings.ephemeral(web_dir=tmp_path))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for path in ("/", "/models/m_1"):
+            assert (await client.get(path)).text == "the application"
+        assert (await client.get("/app.js")).text == "let x"
+        for path, status in (
+            ("/missing.js", 404),
+            ("/api/nothing", 404),
+            ("/api/models/m_1/load", 405),
+            ("/ws", 404),
+        ):
+            answer = await client.get(path)
+            assert answer.status_code == status, path
+            assert answer.json()["error"]["code"] in ("NOT_FOUND", "METHOD_NOT_ALLOWED")
+        assert (await client.get("/api/models/m_1/load")).headers["allow"] == "POST"
+        assert (await client.get("/api/models")).status_code == 401
+
+
+async def test_torch_and_sql_are_never_imported():
+    program = (
+        "import sys, mistudio_gateway.main as m;"
+        "print([n for n in ('torch', 'transformers', 'numpy', 'asyncpg') if n in sys.modules])"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output.decode().strip() == "[]"
+
+
+async def test_the_process_serves_and_ends_when_told_to(bus, kit):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mistudio_gateway",
+        env={**ENVIRONMENT, "NATS_URL": bus, "GATEWAY_PORT": "0"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    port = None
+    while port is None:
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        assert line["service"] == "gateway"
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line["message"])
+        port = found and found.group(1)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/api/models")).status_code == 401
+    process.send_signal(signal.SIGTERM)
+    rest, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode in (0, -signal.SIGTERM)
+    lines = [json.loads(line) for line in rest.splitlines()]
+    [line] = [line for line in lines if line.get("route") == "/api/models"]
+    assert (line["method"], line["status"], line["actor"]) == ("GET", 401, None)
+    assert line["trace_id"]
+
+
+async def test_a_process_without_a_secret_says_so():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mistudio_gateway",
+        env={"PATH": os.environ["PATH"]},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert b"jwt_secret_key" in errors
+    assert b"Traceback" not in errors
