@@ -1,0 +1,46 @@
+"""The catalog's settings, read from the environment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mistudio_servicekit.settings import ServiceSettings
+
+
+class CatalogSettings(ServiceSettings):
+    """Settings of the catalog; each is read from the variable of its name in capitals.
+
+    Parameters
+    ----------
+    database_url
+        Where Postgres is. Left out of ``repr`` for the password in it.
+    load_requests_per_hour
+        Loads that one user may ask for in an hour. The catalog's own are not counted.
+    max_concurrent_loads
+        Loads of a pool that run at once; the others wait for their turn.
+    max_active_extractions
+        Extractions, queued or running, that the system takes.
+    shard_tokens
+        Tokens of a shard, about.
+    shard_window
+        Shards of an extraction that are ordered and not yet captured, at most.
+    inspect_seconds
+        How long a loader may take to look at a checkpoint that is registered.
+    device_silence_seconds
+        Silence after which a device counts as offline.
+    work_silence_seconds
+        Silence after which an order whose queue is empty is given again.
+    reconcile_seconds
+        Seconds between two looks at everything that should move.
+    """
+
+    database_url: str = Field(default="postgresql://127.0.0.1:5432/mistudio", repr=False)
+    load_requests_per_hour: int = Field(default=10, ge=1)
+    max_concurrent_loads: int = Field(default=2, ge=1)
+    max_active_extractions: int = Field(default=5, ge=1)
+    shard_tokens: int = Field(default=65_536, ge=1)
+    shard_window: int = Field(default=32, ge=1, le=1000)
+    inspect_seconds: float = Field(default=20.0, gt=0)
+    device_silence_seconds: float = Field(default=20.0, gt=0)
+    work_silence_seconds: float = Field(default=60.0, gt=0)
+    reconcile_seconds: float = Field(default=10.0, gt=0)

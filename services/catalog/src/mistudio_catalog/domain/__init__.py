@@ -1,0 +1,1 @@
+"""Pure rules: states, transitions and what each transition sends. No input, no output."""

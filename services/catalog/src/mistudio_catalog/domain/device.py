@@ -1,0 +1,108 @@
+"""A device as the catalog keeps it: what it last said, and whether it still speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mistudio_contracts import events, subjects
+from mistudio_contracts.reports import DeviceReport
+from mistudio_contracts.values import ResidentModel
+
+from .outgoing import Effects, Outgoing
+
+USED_CHANGE = 0.05
+"""The part of the device's budget by which its use must change to be told."""
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """One row of ``devices``; ``told_used_bytes`` is the use that was last told."""
+
+    id: str
+    pool: str
+    kind: str
+    name: str
+    online: bool
+    memory_total_bytes: int
+    memory_budget_bytes: int
+    memory_used_bytes: int
+    told_used_bytes: int
+    residents: tuple[ResidentModel, ...]
+    store_bytes: int
+    store_free_bytes: int
+    started_at: datetime
+    reported_at: datetime
+    last_seen_at: datetime
+
+    @property
+    def resident_ids(self) -> list[str]:
+        return [each.model_id for each in self.residents]
+
+
+Step = tuple[DeviceState, Effects]
+
+
+def heard(known: DeviceState | None, report: DeviceReport, now: datetime) -> Step:
+    """Take a heartbeat. One that was overtaken by a later one only shows that the device lives."""
+    if known is not None and report.reported_at < known.reported_at:
+        return replace(known, last_seen_at=now), ()
+    device = DeviceState(
+        id=report.device_id,
+        pool=report.pool,
+        kind=report.kind,
+        name=report.name,
+        online=True,
+        memory_total_bytes=report.memory_total_bytes,
+        memory_budget_bytes=report.memory_budget_bytes,
+        memory_used_bytes=report.memory_used_bytes,
+        told_used_bytes=report.memory_used_bytes if known is None else known.told_used_bytes,
+        residents=tuple(report.residents),
+        store_bytes=report.store_bytes,
+        store_free_bytes=report.store_free_bytes,
+        started_at=report.started_at,
+        reported_at=report.reported_at,
+        last_seen_at=now,
+    )
+    if known is not None and not _changed(known, device):
+        return device, ()
+    return _tell(device, now)
+
+
+def _changed(before: DeviceState, after: DeviceState) -> bool:
+    if not before.online or before.pool != after.pool:
+        return True
+    if set(before.resident_ids) != set(after.resident_ids):
+        return True
+    moved = abs(after.memory_used_bytes - before.told_used_bytes)
+    return moved > USED_CHANGE * max(after.memory_budget_bytes, 1)
+
+
+def lost(device: DeviceState, now: datetime) -> Step:
+    """The device has been silent for too long."""
+    if not device.online:
+        return device, ()
+    return _tell(replace(device, online=False), now)
+
+
+def without(device: DeviceState, model_id: str) -> DeviceState:
+    """Return the device after it let go of a model, without waiting for its heartbeat."""
+    left = tuple(each for each in device.residents if each.model_id != model_id)
+    return replace(device, residents=left)
+
+
+def _tell(device: DeviceState, now: datetime) -> Step:
+    told = replace(device, told_used_bytes=device.memory_used_bytes)
+    event = events.DeviceStatus(
+        device_id=told.id,
+        pool=told.pool,
+        name=told.name,
+        kind=told.kind,
+        online=told.online,
+        memory_total_bytes=told.memory_total_bytes,
+        memory_budget_bytes=told.memory_budget_bytes,
+        memory_used_bytes=told.memory_used_bytes,
+        resident_models=told.resident_ids,
+        timestamp=now,
+    )
+    return told, (Outgoing(subjects.DEVICE_STATUS, event, told.id),)

@@ -1,0 +1,269 @@
+"""The ways of a model between its states, and what each sends.
+
+Every function takes the present state and returns the next with its messages. A report of a task
+that the model no longer names changes nothing and sends nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from mistudio_contracts import events, reports, subjects, work
+from mistudio_contracts.errors import ErrorBody, StatusConflict
+from mistudio_contracts.states import LoadStage, ModelStatus, Quantization
+
+from .identifiers import check_quantization
+from .model import ModelPhase, ModelState, described
+from .outgoing import Effects, Outgoing
+
+Step = tuple[ModelState, Effects]
+
+PLACING_FROM = 85.0
+"""Where the progress of a load stands when the artifact is on disk."""
+
+BEFORE_READY = 99.0
+"""The most that progress shows before the load is over."""
+
+_STAGES = list(LoadStage)
+_TELL_POINTS = 1.0
+_TELL_SECONDS = 2.0
+
+
+def request_load(
+    model: ModelState, quantization: Quantization | None, task_id: str, now: datetime
+) -> Step:
+    """Accept a load. One already under way answers with itself.
+
+    Raises
+    ------
+    StatusConflict
+        The model is ready, on its way out, or being loaded in another format.
+    InvalidInput
+        The quantization is not supported.
+    """
+    check_quantization(quantization)
+    if model.status is ModelStatus.LOADING:
+        if quantization in (None, model.quantization):
+            return model, ()
+        raise StatusConflict(
+            f"The model is being loaded as {model.quantization}.",
+            reason="already_loading",
+            status=str(model.status),
+            remedy="Cancel the load first, or wait for it.",
+        )
+    if model.status is ModelStatus.READY:
+        raise _not_while_ready(model)
+    chosen = quantization or model.quantization
+    loading = replace(
+        model,
+        status=ModelStatus.LOADING,
+        phase=ModelPhase.WAITING,
+        stage=LoadStage.RESOLVING,
+        progress=0.0,
+        told_progress=0.0,
+        told_at=now,
+        quantization=chosen,
+        task_id=task_id,
+        error=None,
+        load_requested_at=now,
+        load_started_at=None,
+        load_time_seconds=None,
+        heard_at=now,
+        updated_at=now,
+    )
+    event = events.ModelLoading(
+        model_id=model.id,
+        status=ModelStatus.LOADING,
+        task_id=task_id,
+        quantization=chosen,
+        message="Model loading initiated",
+        timestamp=now,
+    )
+    return loading, (Outgoing(subjects.MODEL_LOADING, event, model.id),)
+
+
+def _not_while_ready(model: ModelState) -> StatusConflict:
+    if model.phase is ModelPhase.RELEASING:
+        return StatusConflict(
+            "The model is being unloaded.",
+            reason="unloading",
+            status=str(model.status),
+            remedy="Load it once it is unloaded.",
+        )
+    return StatusConflict(
+        "The model is ready already.",
+        reason="already_ready",
+        status=str(model.status),
+        remedy="Unload it first to load it again.",
+    )
+
+
+def admit(model: ModelState, now: datetime) -> Step:
+    """Give a waiting load its slot: the loader gets its order."""
+    if model.phase is not ModelPhase.WAITING:
+        return model, ()
+    admitted = replace(
+        model, phase=ModelPhase.PREPARING, load_started_at=now, heard_at=now, updated_at=now
+    )
+    return admitted, order(admitted)
+
+
+def order(model: ModelState) -> Effects:
+    """Return the work order that the model's phase waits for; none where it waits for none."""
+    if model.task_id is None:
+        return ()
+    if model.phase is ModelPhase.PREPARING:
+        prepare = work.PrepareModel(
+            task_id=model.task_id,
+            model_id=model.id,
+            source=model.source,
+            model_identifier=model.model_identifier,
+            revision=model.revision,
+            quantization=model.quantization,
+        )
+        return (Outgoing(subjects.WORK_PREPARE, prepare, model.id, model.pool),)
+    if model.phase is ModelPhase.PLACING and model.artifact is not None:
+        place = work.PlaceModel(task_id=model.task_id, model_id=model.id, artifact=model.artifact)
+        return (Outgoing(subjects.WORK_PLACE, place, model.id, model.pool),)
+    return ()
+
+
+def progressed(model: ModelState, report: reports.LoadProgressedReport, now: datetime) -> Step:
+    """Take live progress: stage and percentage only ever go forward."""
+    if model.status is not ModelStatus.LOADING or model.task_id != report.task_id:
+        return model, ()
+    stage = _later(model.stage, report.stage)
+    progress = max(model.progress, min(report.progress, BEFORE_READY))
+    heard = replace(model, stage=stage, progress=progress, heard_at=now)
+    if not _worth_telling(model, heard, now):
+        return heard, ()
+    told = replace(heard, told_progress=progress, told_at=now, updated_at=now)
+    event = events.ModelLoadProgress(
+        model_id=model.id,
+        status=ModelStatus.LOADING,
+        task_id=report.task_id,
+        stage=stage,
+        progress=progress,
+        message=report.message,
+        bytes_done=report.bytes_done,
+        bytes_total=report.bytes_total,
+        bytes_per_second=report.bytes_per_second,
+        timestamp=now,
+    )
+    return told, (Outgoing(subjects.MODEL_LOAD_PROGRESS, event, model.id),)
+
+
+def _later(known: LoadStage | None, told: LoadStage) -> LoadStage:
+    return told if known is None else max(known, told, key=_STAGES.index)
+
+
+def _worth_telling(before: ModelState, after: ModelState, now: datetime) -> bool:
+    if after.stage is not before.stage:
+        return True
+    if after.progress - before.told_progress >= _TELL_POINTS:
+        return True
+    silent = before.told_at is None or (now - before.told_at).total_seconds() >= _TELL_SECONDS
+    return silent and after.progress > before.told_progress
+
+
+def prepared(model: ModelState, report: reports.ModelPreparedReport, now: datetime) -> Step:
+    """The artifact is on disk: next it is placed."""
+    if model.phase is not ModelPhase.PREPARING or model.task_id != report.task_id:
+        return model, ()
+    artifact = report.artifact
+    placing = replace(
+        model,
+        **described(report.facts),
+        revision=report.facts.revision or model.revision,
+        fingerprint=artifact.fingerprint,
+        artifact_bytes=artifact.bytes,
+        artifact_quantization=artifact.quantization,
+        artifact_dtype=artifact.dtype,
+        phase=ModelPhase.PLACING,
+        stage=LoadStage.PLACING,
+        progress=max(model.progress, PLACING_FROM),
+        told_progress=max(model.progress, PLACING_FROM),
+        told_at=now,
+        heard_at=now,
+        updated_at=now,
+    )
+    on_disk = events.ModelPrepared(
+        model_id=model.id,
+        status=ModelStatus.LOADING,
+        task_id=report.task_id,
+        fingerprint=artifact.fingerprint,
+        bytes=artifact.bytes,
+        timestamp=now,
+    )
+    told = events.ModelLoadProgress(
+        model_id=model.id,
+        status=ModelStatus.LOADING,
+        task_id=report.task_id,
+        stage=LoadStage.PLACING,
+        progress=placing.progress,
+        message="The artifact is on disk",
+        timestamp=now,
+    )
+    return placing, (
+        Outgoing(subjects.MODEL_PREPARED, on_disk, model.id),
+        Outgoing(subjects.MODEL_LOAD_PROGRESS, told, model.id),
+        *order(placing),
+    )
+
+
+def placed(model: ModelState, report: reports.ModelPlacedReport, now: datetime) -> Step:
+    """The model is in device memory. Placing a ready model again is no news."""
+    if model.phase is not ModelPhase.PLACING or model.task_id != report.task_id:
+        return model, ()
+    resident = replace(
+        model,
+        phase=ModelPhase.IDLE,
+        device_id=report.device_id,
+        placed_task_id=report.task_id,
+        memory_usage_bytes=report.memory_usage_bytes,
+        heard_at=now,
+        updated_at=now,
+    )
+    if model.status is ModelStatus.READY:
+        return resident, ()
+    seconds = (now - (model.load_started_at or now)).total_seconds()
+    ready = replace(
+        resident,
+        status=ModelStatus.READY,
+        stage=None,
+        progress=100.0,
+        load_time_seconds=max(seconds, report.seconds),
+        loaded_at=now,
+        last_used_at=now,
+    )
+    event = events.ModelReady(
+        model_id=model.id,
+        status=ModelStatus.READY,
+        task_id=report.task_id,
+        memory_usage_bytes=report.memory_usage_bytes,
+        load_time_seconds=ready.load_time_seconds or 0.0,
+        timestamp=now,
+    )
+    return ready, (Outgoing(subjects.MODEL_READY, event, model.id),)
+
+
+def failed(model: ModelState, task_id: str, error: ErrorBody, now: datetime) -> Step:
+    """A load, or placing again, ended in an error."""
+    under_way = model.phase in (ModelPhase.PREPARING, ModelPhase.PLACING)
+    if not under_way or model.task_id != task_id:
+        return model, ()
+    over = replace(
+        model,
+        status=ModelStatus.FAILED,
+        phase=ModelPhase.IDLE,
+        stage=None,
+        device_id=None,
+        memory_usage_bytes=None,
+        error=error,
+        updated_at=now,
+    )
+    event = events.ModelFailed(
+        model_id=model.id, status=ModelStatus.FAILED, task_id=task_id, error=error, timestamp=now
+    )
+    return over, (Outgoing(subjects.MODEL_FAILED, event, model.id),)

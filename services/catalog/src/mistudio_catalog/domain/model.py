@@ -1,0 +1,130 @@
+"""A model as the catalog keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from mistudio_contracts.errors import ErrorBody
+from mistudio_contracts.states import Dtype, LoadStage, ModelStatus, Quantization, Source
+from mistudio_contracts.values import Artifact, ModelFacts
+
+_CAST: dict[Quantization, Dtype] = {
+    Quantization.FP16: Dtype.FLOAT16,
+    Quantization.BF16: Dtype.BFLOAT16,
+}
+
+
+class ModelPhase(str, Enum):
+    """What the catalog is waiting for; finer than the public status.
+
+    ``waiting`` for a load slot, ``preparing`` by a loader, ``placing`` by an extractor (also of a
+    ready model that a restarted device lost), ``releasing`` by the device that holds it.
+    """
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    PREPARING = "preparing"
+    PLACING = "placing"
+    RELEASING = "releasing"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One row of ``models``.
+
+    ``task_id`` is the attempt under way or the last; ``placed_task_id`` the one whose placing put
+    it where it is. ``artifact_*`` describe the files on disk, which may be of an earlier
+    ``quantization`` than the one asked for now. Sizes in bytes.
+    """
+
+    id: str
+    pool: str
+    name: str
+    source: Source
+    model_identifier: str
+    quantization: Quantization
+    created_at: datetime
+    updated_at: datetime
+    revision: str | None = None
+    status: ModelStatus = ModelStatus.PENDING
+    phase: ModelPhase = ModelPhase.IDLE
+    stage: LoadStage | None = None
+    progress: float = 0.0
+    told_progress: float = 0.0
+    told_at: datetime | None = None
+    task_id: str | None = None
+    placed_task_id: str | None = None
+    device_id: str | None = None
+    model_type: str | None = None
+    architecture: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    parameter_count: int | None = None
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    vocab_size: int | None = None
+    context_length: int | None = None
+    checkpoint_dtype: Dtype | None = None
+    weight_bytes: int | None = None
+    fingerprint: str | None = None
+    artifact_bytes: int | None = None
+    artifact_quantization: Quantization | None = None
+    artifact_dtype: Dtype | None = None
+    memory_usage_bytes: int | None = None
+    load_time_seconds: float | None = None
+    error: ErrorBody | None = None
+    load_requested_at: datetime | None = None
+    load_started_at: datetime | None = None
+    loaded_at: datetime | None = None
+    last_used_at: datetime | None = None
+    heard_at: datetime | None = None
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The files on disk, when they are of the quantization asked for now."""
+        if (
+            self.fingerprint is None
+            or self.artifact_dtype is None
+            or self.artifact_quantization is not self.quantization
+        ):
+            return None
+        return Artifact(
+            fingerprint=self.fingerprint,
+            quantization=self.artifact_quantization,
+            dtype=self.artifact_dtype,
+            bytes=self.artifact_bytes or 0,
+        )
+
+    @property
+    def dtype(self) -> Dtype | None:
+        """The dtype of the weights, once known or settled by the quantization."""
+        artifact = self.artifact
+        if artifact is not None:
+            return artifact.dtype
+        return _CAST.get(self.quantization, self.checkpoint_dtype)
+
+    @property
+    def resting(self) -> ModelStatus:
+        """Where a load that is called off leaves the model."""
+        return ModelStatus.PENDING if self.fingerprint is None else ModelStatus.UNLOADED
+
+
+def described(facts: ModelFacts) -> dict[str, Any]:
+    """Return the fields of :class:`ModelState` that a checkpoint's facts decide."""
+    return {
+        "model_type": facts.model_type,
+        "architecture": facts.architecture,
+        "config": facts.config,
+        "parameter_count": facts.parameter_count,
+        "hidden_size": facts.hidden_size,
+        "num_layers": facts.num_layers,
+        "vocab_size": facts.vocab_size,
+        "context_length": facts.context_length,
+        "checkpoint_dtype": facts.dtype,
+        "weight_bytes": facts.weight_bytes,
+    }

@@ -1,0 +1,89 @@
+"""The work orders of an extraction, complete from its row and its shards alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mistudio_contracts import subjects, work
+
+from .extraction import ExtractionState, ShardState
+from .outgoing import Effects, Outgoing
+
+
+def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
+    """Return the order to tokenise and cut."""
+    if (
+        extraction.task_id is None
+        or extraction.artifact is None
+        or extraction.dataset is None
+        or extraction.store_key is None
+    ):
+        return ()
+    plan = work.PlanExtraction(
+        task_id=extraction.task_id,
+        extraction_id=extraction.id,
+        model_id=extraction.model_id,
+        artifact=extraction.artifact,
+        dataset=extraction.dataset,
+        tokenization=extraction.tokenization,
+        sample_count=extraction.rows_considered,
+        hook_points=list(extraction.hook_points),
+        dtype=extraction.dtype,
+        store_key=extraction.store_key,
+        shard_tokens=shard_tokens,
+    )
+    return (Outgoing(subjects.WORK_PLAN, plan, extraction.id, extraction.pool),)
+
+
+def shard_orders(extraction: ExtractionState, shards: Sequence[ShardState]) -> Effects:
+    """Return the orders to capture ``shards``."""
+    if extraction.task_id is None or extraction.artifact is None or extraction.store_key is None:
+        return ()
+    return tuple(
+        Outgoing(
+            subjects.WORK_SHARD,
+            work.CaptureShard(
+                task_id=extraction.task_id,
+                extraction_id=extraction.id,
+                model_id=extraction.model_id,
+                artifact=extraction.artifact,
+                dtype=extraction.dtype,
+                store_key=extraction.store_key,
+                batch_size=extraction.batch_size,
+                shard=shard.plan,
+            ),
+            extraction.id,
+            extraction.pool,
+        )
+        for shard in shards
+    )
+
+
+def commit_order(extraction: ExtractionState, shards: Sequence[ShardState]) -> Effects:
+    """Return the order to make the captured columns visible."""
+    if (
+        extraction.task_id is None
+        or extraction.artifact is None
+        or extraction.dataset is None
+        or extraction.store_key is None
+        or extraction.total_samples is None
+        or extraction.total_tokens is None
+    ):
+        return ()
+    message = work.CommitExtraction(
+        task_id=extraction.task_id,
+        extraction_id=extraction.id,
+        model_id=extraction.model_id,
+        artifact=extraction.artifact,
+        dataset=extraction.dataset,
+        tokenization=extraction.tokenization,
+        dtype=extraction.dtype,
+        store_key=extraction.store_key,
+        hook_points=list(extraction.hook_points),
+        samples=extraction.total_samples,
+        tokens=extraction.total_tokens,
+        skipped=extraction.skipped,
+        shards=[shard.plan for shard in shards],
+        files=[file for shard in shards for file in shard.files],
+    )
+    return (Outgoing(subjects.WORK_COMMIT, message, extraction.id, extraction.pool),)

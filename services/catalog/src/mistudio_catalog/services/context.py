@@ -1,0 +1,40 @@
+"""What every part of the catalog is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mistudio_catalog.config import CatalogSettings
+from mistudio_catalog.storage.database import Database
+from mistudio_contracts.base import utcnow
+from mistudio_contracts.rpc import InspectModelRequest
+from mistudio_contracts.values import ModelFacts
+
+Inspect = Callable[[InspectModelRequest], Awaitable[ModelFacts]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The catalog's surroundings.
+
+    Parameters
+    ----------
+    database
+        Open by the time anything is asked.
+    settings
+        Limits and the pool.
+    inspect
+        Asks a loader what a checkpoint is; raises ServiceUnavailable where none answers.
+    wake
+        Tells the driver that something may move now.
+    now
+        The clock.
+    """
+
+    database: Database
+    settings: CatalogSettings
+    inspect: Inspect
+    wake: Callable[[], None]
+    now: Callable[[], datetime] = utcnow

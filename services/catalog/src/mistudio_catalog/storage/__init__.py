@@ -1,0 +1,1 @@
+"""Postgres, through asyncpg and named SQL. Nothing outside this package speaks SQL."""

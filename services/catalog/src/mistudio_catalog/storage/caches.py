@@ -1,0 +1,59 @@
+"""The ``activation_caches`` table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from mistudio_catalog.domain.cache import CacheState
+from mistudio_contracts.values import ColumnSummary, layer_of
+
+from .queries import queries
+from .rows import Rows
+
+_SQL = queries("caches")
+_ROWS = Rows(CacheState)
+
+
+class CacheTable:
+    """Caches, on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def insert(self, cache: CacheState) -> str:
+        """Keep a cache; return the id of the one that shows this view, which may be older."""
+        columns = _ROWS.write(cache)
+        for derived in ("storage_path", "last_accessed_at"):
+            del columns[derived]
+        return str(await _SQL.insert_cache(self._connection, **columns))
+
+    async def get(self, cache_id: str) -> CacheState | None:
+        return _ROWS.maybe(await _SQL.get_cache(self._connection, id=cache_id))
+
+    async def touch(self, cache_id: str, at: datetime) -> None:
+        await _SQL.touch_cache(self._connection, id=cache_id, at=at)
+
+    async def columns(self, cache_id: str) -> list[ColumnSummary]:
+        """Return the statistics of a cache's columns, by layer."""
+        rows = _SQL.columns_of_cache(self._connection, id=cache_id)
+        found = [ColumnSummary.model_validate(row["summary"]) async for row in rows]
+        return sorted(found, key=lambda column: layer_of(column.hook_point))
+
+    async def page(
+        self, *, model_id: str | None, dataset_id: str | None, limit: int, offset: int
+    ) -> tuple[list[CacheState], int]:
+        """Return one page, newest first, and the number of all."""
+        chosen = {"model_id": model_id, "dataset_id": dataset_id}
+        total = await _SQL.count_caches(self._connection, **chosen)
+        rows = _SQL.list_caches(self._connection, **chosen, limit=limit, offset=offset)
+        return [_ROWS.read(row) async for row in rows], total
+
+    async def delete(self, cache_id: str) -> bool:
+        """Delete a cache; False when it is gone."""
+        return await _SQL.delete_cache(self._connection, id=cache_id) is not None
+
+    async def of_model(self, model_id: str) -> list[tuple[str, str]]:
+        """Return id and store of each cache of a model."""
+        rows = _SQL.caches_of_model(self._connection, model_id=model_id)
+        return [(row["id"], row["store_key"]) async for row in rows]

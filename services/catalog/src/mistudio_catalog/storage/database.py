@@ -1,0 +1,168 @@
+"""The pool of connections, and transactions that commit state and messages together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from pydantic_core import from_json, to_json
+
+from mistudio_catalog.domain.outgoing import Outgoing
+from mistudio_contracts.base import utcnow
+from mistudio_contracts.errors import ServiceUnavailable
+from mistudio_contracts.rpc import CancelWork
+
+from .caches import CacheTable
+from .datasets import DatasetTable
+from .devices import DeviceTable
+from .extractions import ExtractionTable, ShardTable
+from .failures import translated
+from .ledger import LedgerTables
+from .models import ModelTable
+from .outbox import OutboxTable
+from .removals import RemovalTable
+from .stores import StoreTables
+
+log = logging.getLogger(__name__)
+
+ACQUIRE_SECONDS = 5.0
+STATEMENT_SECONDS = 30.0
+POOL_MOST = 20
+
+
+def _encode(value: Any) -> str:
+    # Not-a-number has no JSON; a preview of somebody's data may hold it.
+    return to_json(value, inf_nan_mode="null").decode()
+
+
+async def prepare(connection: Any) -> None:
+    """Let a connection read and write JSON columns as Python values."""
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=_encode, decoder=from_json)
+
+
+class Transaction:
+    """The tables, on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.models = ModelTable(connection)
+        self.datasets = DatasetTable(connection)
+        self.extractions = ExtractionTable(connection)
+        self.shards = ShardTable(connection)
+        self.stores = StoreTables(connection)
+        self.caches = CacheTable(connection)
+        self.devices = DeviceTable(connection)
+        self.ledger = LedgerTables(connection)
+        self.removals = RemovalTable(connection)
+        self.outbox = OutboxTable(connection)
+        self.sent = False
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Send messages when this commits; tasks they cancel are remembered as void."""
+        if not messages:
+            return
+        for message in messages:
+            if isinstance(message.payload, CancelWork):
+                await self._void(message.payload, message.pool)
+        await self.outbox.send(messages)
+        self.sent = True
+
+    async def _void(self, cancel: CancelWork, pool: str) -> None:
+        await self.ledger.void_tasks(cancel.task_ids, pool, utcnow())
+
+
+class Database:
+    """A pool of connections to Postgres.
+
+    Parameters
+    ----------
+    url
+        A ``postgresql://`` URL, as libpq takes it.
+    most
+        Connections at most.
+
+    Attributes
+    ----------
+    on_commit
+        Called after each commit that sent messages.
+    """
+
+    def __init__(self, url: str, most: int = POOL_MOST) -> None:
+        self.url = url
+        self._most = most
+        self._pool: Any = None
+        self.on_commit: Callable[[], None] = lambda: None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises
+        ------
+        ServiceUnavailable
+            The database does not answer.
+        """
+        with translated():
+            self._pool = await asyncpg.create_pool(
+                self.url,
+                min_size=1,
+                max_size=self._most,
+                init=prepare,
+                command_timeout=STATEMENT_SECONDS,
+                timeout=ACQUIRE_SECONDS,
+            )
+
+    async def close(self) -> None:
+        """Close every connection; those in use first come back."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def answers(self) -> bool:
+        """Return whether the database answers and has the schema."""
+        async with self._connection() as connection:
+            return bool(await connection.fetchval("SELECT to_regclass('outbox') IS NOT NULL"))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commit everything or nothing.
+
+        Raises
+        ------
+        ServiceUnavailable
+            The database does not answer, or a rival transaction went first.
+        InvalidInput
+            A value cannot be stored.
+        """
+        async with self._connection() as connection:
+            async with connection.transaction():
+                tables = Transaction(connection)
+                yield tables
+            if tables.sent:
+                self.on_commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Read, one statement at a time, without a transaction around them."""
+        async with self._connection() as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        if self._pool is None:
+            raise ServiceUnavailable(
+                "The database is not connected.", reason="database_unavailable"
+            )
+        with translated():
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    async def dedicated(self) -> Any:
+        """Return a connection outside the pool, for locks and notices that outlive statements."""
+        with translated():
+            connection = await asyncpg.connect(
+                self.url, timeout=ACQUIRE_SECONDS, command_timeout=STATEMENT_SECONDS
+            )
+            await prepare(connection)
+            return connection

@@ -1,0 +1,161 @@
+"""The tables ``extractions`` and ``extraction_shards``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mistudio_catalog.domain.extraction import ExtractionState, ShardState
+from mistudio_contracts.states import ExtractionStatus
+
+from .queries import queries
+from .rows import Rows
+
+_SQL = queries("extractions")
+_SHARDS = queries("shards")
+_ROWS = Rows(ExtractionState)
+_SHARD_ROWS = Rows(ShardState)
+
+
+class ExtractionTable:
+    """Extractions, on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def insert(self, extraction: ExtractionState) -> None:
+        await _SQL.insert_extraction(self._connection, **_ROWS.write(extraction))
+
+    async def save(self, extraction: ExtractionState) -> None:
+        await _SQL.save_extraction(self._connection, **_ROWS.write(extraction))
+
+    async def get(self, extraction_id: str) -> ExtractionState | None:
+        return _ROWS.maybe(await _SQL.get_extraction(self._connection, id=extraction_id))
+
+    async def lock(self, extraction_id: str) -> ExtractionState | None:
+        """Return the extraction, which no other transaction changes until this one ends."""
+        return _ROWS.maybe(await _SQL.lock_extraction(self._connection, id=extraction_id))
+
+    async def page(
+        self,
+        *,
+        model_id: str | None,
+        dataset_id: str | None,
+        status: ExtractionStatus | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[ExtractionState], int]:
+        """Return one page, newest first, and the number of all."""
+        chosen = {"model_id": model_id, "dataset_id": dataset_id, "status": status}
+        total = await _SQL.count_extractions(self._connection, **chosen)
+        rows = _SQL.list_extractions(self._connection, **chosen, limit=limit, offset=offset)
+        return [_ROWS.read(row) async for row in rows], total
+
+    async def count_active(self) -> int:
+        return int(await _SQL.count_active_extractions(self._connection))
+
+    async def count_active_on_model(self, model_id: str) -> int:
+        return int(await _SQL.count_active_on_model(self._connection, model_id=model_id))
+
+    async def count_active_on_dataset(self, dataset_id: str) -> int:
+        return int(await _SQL.count_active_on_dataset(self._connection, dataset_id=dataset_id))
+
+    async def active_models(self) -> set[str]:
+        """Return the models that extractions under way need."""
+        return {row["model_id"] async for row in _SQL.active_models(self._connection)}
+
+    async def waiting(self) -> list[tuple[str, str]]:
+        """Return extraction and model of each that waits, the oldest first."""
+        rows = _SQL.waiting_extractions(self._connection)
+        return [(row["id"], row["model_id"]) async for row in rows]
+
+    async def lock_waiting_on_model(self, model_id: str) -> list[ExtractionState]:
+        rows = _SQL.lock_waiting_on_model(self._connection, model_id=model_id)
+        return [_ROWS.read(row) async for row in rows]
+
+    async def running_on_store(self, store_key: str) -> bool:
+        return bool(await _SQL.running_on_store(self._connection, store_key=store_key))
+
+    async def columns_wanted(self, store_key: str) -> set[str]:
+        """Return the columns that extractions under way were promised."""
+        rows = _SQL.columns_wanted(self._connection, store_key=store_key)
+        return {row["hook_point"] async for row in rows}
+
+    async def silent(self, before: datetime) -> list[ExtractionState]:
+        """Return the running extractions whose workers were last heard of before then."""
+        rows = _SQL.silent_extractions(self._connection, before=before)
+        return [_ROWS.read(row) async for row in rows]
+
+    async def heard_of(self, extraction_id: str, at: datetime) -> None:
+        await _SQL.heard_of_extraction(self._connection, id=extraction_id, at=at)
+
+    async def stores_of_model(self, model_id: str) -> list[str]:
+        """Return the stores that the model's extractions and caches speak of."""
+        rows = _SQL.store_keys_of_model(self._connection, model_id=model_id)
+        return [row["store_key"] async for row in rows]
+
+    async def active_on_store(self, store_key: str) -> bool:
+        """Return whether an extraction that is not over needs the store."""
+        return bool(await _SQL.active_on_store(self._connection, store_key=store_key))
+
+    async def estimated_seconds(
+        self, model_id: str, dataset_id: str, rows_considered: int
+    ) -> float | None:
+        """Return how long such an extraction took before, or None where none did."""
+        speed = await _SQL.tokens_per_second(self._connection, model_id=model_id)
+        length = await _SQL.tokens_per_row(self._connection, dataset_id=dataset_id)
+        if speed is None or length is None:
+            return None
+        return float(length) * rows_considered / float(speed)
+
+
+class ShardTable:
+    """Shards of extractions, on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def insert(self, extraction_id: str, shards: Sequence[ShardState]) -> None:
+        rows = [{**_SHARD_ROWS.write(shard), "extraction_id": extraction_id} for shard in shards]
+        await _SHARDS.insert_shards(self._connection, rows)
+
+    async def get(self, extraction_id: str, index: int) -> ShardState | None:
+        record = await _SHARDS.get_shard(self._connection, extraction_id=extraction_id, index=index)
+        return _SHARD_ROWS.maybe(record)
+
+    async def all(self, extraction_id: str) -> list[ShardState]:
+        rows = _SHARDS.list_shards(self._connection, extraction_id=extraction_id)
+        return [_SHARD_ROWS.read(row) async for row in rows]
+
+    async def ordered(self, extraction_id: str) -> list[ShardState]:
+        """Return the shards whose orders are outstanding."""
+        rows = _SHARDS.ordered_shards(self._connection, extraction_id=extraction_id)
+        return [_SHARD_ROWS.read(row) async for row in rows]
+
+    async def order_next(self, extraction_id: str, window: int) -> list[ShardState]:
+        """Fill the window of ``window`` outstanding orders; return the shards that join it."""
+        rows = _SHARDS.order_next_shards(
+            self._connection, extraction_id=extraction_id, window=window
+        )
+        return sorted([_SHARD_ROWS.read(row) async for row in rows], key=lambda s: s.index)
+
+    async def captured(self, extraction_id: str, shard: ShardState) -> None:
+        columns = _SHARD_ROWS.write(shard)
+        kept = {key: columns[key] for key in ("index", "files", "device_id", "seconds")}
+        await _SHARDS.shard_captured(self._connection, extraction_id=extraction_id, **kept)
+
+    async def progressed(self, extraction_id: str, index: int, samples_done: int) -> None:
+        await _SHARDS.shard_progressed(
+            self._connection,
+            extraction_id=extraction_id,
+            index=index,
+            samples_done=samples_done,
+        )
+
+    async def live_samples(self, extraction_id: str) -> int:
+        """Return the samples done in shards under way."""
+        return int(await _SHARDS.live_samples(self._connection, extraction_id=extraction_id))
+
+    async def forget_files(self, extraction_id: str) -> None:
+        await _SHARDS.forget_shard_files(self._connection, extraction_id=extraction_id)

@@ -1,0 +1,95 @@
+"""The ``models`` table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mistudio_catalog.domain.model import ModelState
+from mistudio_contracts.states import ModelStatus
+
+from .queries import queries
+from .rows import Rows
+
+_SQL = queries("models")
+_ROWS = Rows(ModelState)
+
+
+def like(text: str) -> str:
+    """Return the ILIKE pattern of everything that holds ``text`` as it is."""
+    for special in "\\%_":
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
+
+
+class ModelTable:
+    """Models, on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def insert(self, model: ModelState) -> None:
+        await _SQL.insert_model(self._connection, **_ROWS.write(model))
+
+    async def save(self, model: ModelState) -> None:
+        columns = _ROWS.write(model)
+        await _SQL.save_model(self._connection, **columns)
+
+    async def get(self, model_id: str) -> ModelState | None:
+        return _ROWS.maybe(await _SQL.get_model(self._connection, id=model_id))
+
+    async def lock(self, model_id: str) -> ModelState | None:
+        """Return the model, which no other transaction changes until this one ends."""
+        return _ROWS.maybe(await _SQL.lock_model(self._connection, id=model_id))
+
+    async def page(
+        self,
+        *,
+        status: ModelStatus | None,
+        model_type: str | None,
+        search: str | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[ModelState], int]:
+        """Return one page, newest first and without configs, and the number of all."""
+        chosen = {
+            "status": status,
+            "model_type": model_type,
+            "pattern": like(search) if search else None,
+        }
+        total = await _SQL.count_models(self._connection, **chosen)
+        rows = _SQL.list_models(self._connection, **chosen, limit=limit, offset=offset)
+        return [_ROWS.read(row) async for row in rows], total
+
+    async def delete(self, model_id: str) -> None:
+        await _SQL.delete_model(self._connection, id=model_id)
+
+    async def by_ids(self, ids: Sequence[str]) -> list[ModelState]:
+        rows = _SQL.models_by_ids(self._connection, ids=list(ids))
+        return [_ROWS.read(row) async for row in rows]
+
+    async def next_waiting(self, pool: str) -> ModelState | None:
+        """Lock and return the load that has waited longest for a slot."""
+        return _ROWS.maybe(await _SQL.next_waiting_model(self._connection, pool=pool))
+
+    async def count_admitted_loads(self, pool: str) -> int:
+        return int(await _SQL.count_admitted_loads(self._connection, pool=pool))
+
+    async def silent(self, before: datetime) -> list[ModelState]:
+        """Return the models whose workers were last heard of before then."""
+        rows = _SQL.silent_models(self._connection, before=before)
+        return [_ROWS.read(row) async for row in rows]
+
+    async def releasing(self) -> list[ModelState]:
+        return [_ROWS.read(row) async for row in _SQL.releasing_models(self._connection)]
+
+    async def ready_on_device(self, device_id: str) -> list[ModelState]:
+        rows = _SQL.ready_models_on_device(self._connection, device_id=device_id)
+        return [_ROWS.read(row) async for row in rows]
+
+    async def heard_of(self, model_id: str, at: datetime) -> None:
+        await _SQL.heard_of_model(self._connection, id=model_id, at=at)
+
+    async def touch(self, model_id: str, at: datetime) -> None:
+        await _SQL.touch_model(self._connection, id=model_id, at=at)

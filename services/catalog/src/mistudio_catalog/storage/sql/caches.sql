@@ -1,0 +1,48 @@
+-- name: insert_cache$
+-- Answers with the id of the one cache that shows this view, be it new or not.
+INSERT INTO activation_caches (
+    id, model_id, dataset_id, extraction_id, store_key, dtype, tokenization, rows_considered,
+    sample_count, token_count, hook_points, width, file_size_bytes, extraction_time_seconds,
+    created_at, last_accessed_at
+) VALUES (
+    :id, :model_id, (SELECT id FROM datasets WHERE id = :dataset_id), :extraction_id, :store_key,
+    :dtype, :tokenization, :rows_considered, :sample_count, :token_count, :hook_points, :width,
+    :file_size_bytes, :extraction_time_seconds, :created_at, :created_at
+)
+ON CONFLICT ON CONSTRAINT activation_caches_one_view
+DO UPDATE SET last_accessed_at = excluded.last_accessed_at
+RETURNING id;
+
+-- name: get_cache^
+SELECT activation_caches.*, stores.storage_path
+FROM activation_caches JOIN stores USING (store_key)
+WHERE id = :id;
+
+-- name: touch_cache!
+UPDATE activation_caches SET last_accessed_at = :at WHERE id = :id;
+
+-- name: columns_of_cache
+SELECT store_columns.summary
+FROM activation_caches
+JOIN store_columns ON store_columns.store_key = activation_caches.store_key
+    AND store_columns.hook_point = ANY(activation_caches.hook_points)
+WHERE activation_caches.id = :id;
+
+-- name: list_caches
+SELECT activation_caches.*, stores.storage_path
+FROM activation_caches JOIN stores USING (store_key)
+WHERE (:model_id::text IS NULL OR model_id = :model_id)
+    AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
+ORDER BY created_at DESC, id
+LIMIT :limit OFFSET :offset;
+
+-- name: count_caches$
+SELECT count(*) FROM activation_caches
+WHERE (:model_id::text IS NULL OR model_id = :model_id)
+    AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id);
+
+-- name: delete_cache^
+DELETE FROM activation_caches WHERE id = :id RETURNING *;
+
+-- name: caches_of_model
+SELECT id, store_key FROM activation_caches WHERE model_id = :model_id;

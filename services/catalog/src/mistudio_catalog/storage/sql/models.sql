@@ -1,0 +1,120 @@
+-- name: insert_model!
+INSERT INTO models (
+    id, pool, name, source, model_identifier, quantization, created_at, updated_at, revision,
+    status, phase, stage, progress, told_progress, told_at, task_id, placed_task_id, device_id,
+    model_type, architecture, config, parameter_count, hidden_size, num_layers, vocab_size,
+    context_length, checkpoint_dtype, weight_bytes, fingerprint, artifact_bytes,
+    artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
+    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at
+) VALUES (
+    :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
+    :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
+    :placed_task_id, :device_id, :model_type, :architecture, :config, :parameter_count,
+    :hidden_size, :num_layers, :vocab_size, :context_length, :checkpoint_dtype, :weight_bytes,
+    :fingerprint, :artifact_bytes, :artifact_quantization, :artifact_dtype, :memory_usage_bytes,
+    :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
+    :heard_at
+);
+
+-- name: save_model!
+UPDATE models SET
+    name = :name,
+    quantization = :quantization,
+    updated_at = :updated_at,
+    revision = :revision,
+    status = :status,
+    phase = :phase,
+    stage = :stage,
+    progress = :progress,
+    told_progress = :told_progress,
+    told_at = :told_at,
+    task_id = :task_id,
+    placed_task_id = :placed_task_id,
+    device_id = :device_id,
+    model_type = :model_type,
+    architecture = :architecture,
+    config = :config,
+    parameter_count = :parameter_count,
+    hidden_size = :hidden_size,
+    num_layers = :num_layers,
+    vocab_size = :vocab_size,
+    context_length = :context_length,
+    checkpoint_dtype = :checkpoint_dtype,
+    weight_bytes = :weight_bytes,
+    fingerprint = :fingerprint,
+    artifact_bytes = :artifact_bytes,
+    artifact_quantization = :artifact_quantization,
+    artifact_dtype = :artifact_dtype,
+    memory_usage_bytes = :memory_usage_bytes,
+    load_time_seconds = :load_time_seconds,
+    error = :error,
+    load_requested_at = :load_requested_at,
+    load_started_at = :load_started_at,
+    loaded_at = :loaded_at,
+    last_used_at = :last_used_at,
+    heard_at = :heard_at
+WHERE id = :id;
+
+
+-- name: get_model^
+SELECT * FROM models WHERE id = :id;
+
+-- name: lock_model^
+SELECT * FROM models WHERE id = :id FOR NO KEY UPDATE;
+
+-- name: list_models
+-- Everything but the config, which would make a page heavy.
+SELECT
+    id, pool, name, source, model_identifier, quantization, created_at, updated_at, revision,
+    status, phase, stage, progress, told_progress, told_at, task_id, placed_task_id, device_id,
+    model_type, architecture, parameter_count, hidden_size, num_layers, vocab_size,
+    context_length, checkpoint_dtype, weight_bytes, fingerprint, artifact_bytes,
+    artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
+    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at
+FROM models
+WHERE (:status::text IS NULL OR status = :status)
+    AND (:model_type::text IS NULL OR model_type = :model_type)
+    AND (:pattern::text IS NULL OR name ILIKE :pattern OR model_identifier ILIKE :pattern)
+ORDER BY created_at DESC, id
+LIMIT :limit OFFSET :offset;
+
+-- name: count_models$
+SELECT count(*) FROM models
+WHERE (:status::text IS NULL OR status = :status)
+    AND (:model_type::text IS NULL OR model_type = :model_type)
+    AND (:pattern::text IS NULL OR name ILIKE :pattern OR model_identifier ILIKE :pattern);
+
+-- name: delete_model!
+DELETE FROM models WHERE id = :id;
+
+-- name: models_by_ids
+SELECT * FROM models WHERE id = ANY(:ids::text[]);
+
+-- name: next_waiting_model^
+SELECT * FROM models
+WHERE pool = :pool AND phase = 'waiting'
+ORDER BY load_requested_at, id
+LIMIT 1
+FOR NO KEY UPDATE;
+
+-- name: count_admitted_loads$
+SELECT count(*) FROM models
+WHERE pool = :pool AND status = 'loading' AND phase IN ('preparing', 'placing');
+
+-- name: silent_models
+SELECT * FROM models
+WHERE phase IN ('preparing', 'placing') AND heard_at < :before
+ORDER BY heard_at
+LIMIT 1000;
+
+-- name: releasing_models
+SELECT * FROM models WHERE phase = 'releasing' ORDER BY updated_at LIMIT 1000;
+
+-- name: ready_models_on_device
+SELECT * FROM models WHERE device_id = :device_id AND status = 'ready' AND phase = 'idle';
+
+-- name: heard_of_model!
+UPDATE models SET heard_at = :at WHERE id = :id;
+
+-- name: touch_model!
+UPDATE models SET last_used_at = :at WHERE id = :id;

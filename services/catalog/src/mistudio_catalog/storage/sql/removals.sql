@@ -1,0 +1,25 @@
+-- name: insert_removal!
+INSERT INTO removals (kind, fingerprint, pool) VALUES (:kind, :fingerprint, :pool)
+ON CONFLICT DO NOTHING;
+
+-- name: settled_removals
+-- Removals that nobody's work in progress could be about to refer to.
+SELECT * FROM removals
+WHERE CASE kind
+    WHEN 'model' THEN NOT EXISTS (
+        SELECT FROM models WHERE models.pool = removals.pool AND phase = 'preparing'
+    )
+    ELSE NOT EXISTS (
+        SELECT FROM datasets WHERE datasets.pool = removals.pool AND status = 'ingesting'
+    )
+END;
+
+-- name: still_referred$
+SELECT CASE :kind::text
+    WHEN 'model' THEN EXISTS (SELECT FROM models WHERE fingerprint = :fingerprint)
+    ELSE EXISTS (SELECT FROM datasets WHERE fingerprint = :fingerprint)
+END;
+
+-- name: delete_removal$
+DELETE FROM removals WHERE kind = :kind AND fingerprint = :fingerprint AND pool = :pool
+RETURNING fingerprint;
