@@ -95,7 +95,7 @@ class Activations:
             When a file is not what the manifest says.
         """
         target = Path(dest)
-        _check_free(target)
+        check_free(target)
         staging = target.with_name(f".{target.name}.{cache_id}.partial")
         files = self.files(cache_id).files
         manifest = next((f for f in files if f.path == MANIFEST), None)
@@ -183,7 +183,8 @@ class _Sum:
             self._report(done, self._total)
 
 
-def _check_free(target: Path) -> None:
+def check_free(target: Path) -> None:
+    """Raise InvalidArgument unless ``target`` is absent or an empty directory."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidArgument(
             f"{target} already exists.",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .activations import check_free
+from .errors import InvalidArgument
 
 if TYPE_CHECKING:
     from .activations import Activations
@@ -29,6 +33,11 @@ def export(
 ) -> list[Path]:
     """Copy a cache into the directory ``dest`` and return the files that were written.
 
+    As a store it is what the service has, with the columns of other caches too. As arrays it is
+    just this cache: ``layers.N.resid_post`` ``[tokens, width]`` for each layer, ``input_ids``
+    ``[tokens]`` and ``offsets`` ``[samples + 1]``, where sample ``i`` is the rows ``offsets[i]`` to
+    ``offsets[i + 1]``. numpy has no bfloat16, so ``.npy`` holds such values as float32.
+
     Parameters
     ----------
     activations
@@ -49,6 +58,38 @@ def export(
     Corrupted
         When a file is not what the manifest says.
     """
+    check_free(dest)
     if form is Format.STORE:
         activations.download(cache_id, dest, on_progress=on_progress)
+    else:
+        _export_arrays(activations, cache_id, dest, form, on_progress)
     return sorted(path for path in dest.rglob("*") if path.is_file())
+
+
+def _export_arrays(
+    activations: Activations, cache_id: str, dest: Path, form: Format, on_progress: OnBytes | None
+) -> None:
+    try:
+        import mistudio_activations
+
+        from .arrays import write_arrays
+    except ImportError as error:
+        raise InvalidArgument(
+            f"Writing {form.value} needs a library that is not installed.",
+            field="format",
+            reason="missing_library",
+            remedy="Install it with: pip install 'mistudio-client[export]'",
+        ) from error
+    cache = activations.get(cache_id)
+    staging = dest.with_name(f".{dest.name}.{cache_id}.export")
+    store, arrays = staging / "store", staging / "arrays"
+    # What an interrupted attempt has downloaded is kept beside these two and used again.
+    for left_over in (store, arrays):
+        shutil.rmtree(left_over, ignore_errors=True)
+    activations.download(cache_id, store, on_progress=on_progress)
+    arrays.mkdir()
+    write_arrays(mistudio_activations.open(store), cache, arrays, torch=form is Format.PT)
+    if dest.is_dir():
+        dest.rmdir()
+    arrays.rename(dest)
+    shutil.rmtree(staging)

@@ -150,14 +150,22 @@ def load(
 def unload(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
     """Free a model's device memory; it stays on disk."""
     with connected(ctx) as client:
-        _after(client.models.unload(client.models.find(model).id), "leaves device memory", as_json=as_json)
+        _after(
+            client.models.unload(client.models.find(model).id),
+            "leaves device memory",
+            as_json=as_json,
+        )
 
 
 @app.command()
 def cancel(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
     """Cancel the load under way."""
     with connected(ctx) as client:
-        _after(client.models.cancel(client.models.find(model).id), "its load is cancelled", as_json=as_json)
+        _after(
+            client.models.cancel(client.models.find(model).id),
+            "its load is cancelled",
+            as_json=as_json,
+        )
 
 
 @app.command()
