@@ -54,7 +54,10 @@ async def test_a_split_of_parquet_is_streamed(
     data = cache / facts.fingerprint / "data.parquet"
     assert facts.file_size_bytes == data.stat().st_size
     assert pq.read_table(data)["text"][19].as_py() == "sample 19"
-    assert {p.name for p in cache.iterdir() if not p.name.startswith(".")} == {facts.fingerprint}
+    assert sorted(p for p in cache.rglob("*") if p.is_file()) == [  # noqa: ASYNC240
+        data,
+        data.with_name("dataset.json"),
+    ]
 
 
 async def test_a_split_of_json_lines_is_streamed(ingest: Any, hub: FakeHub) -> None:

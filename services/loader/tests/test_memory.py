@@ -1,0 +1,57 @@
+"""Memory: of the main process, and of a cast."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAST = """
+import json, resource, sys
+from pathlib import Path
+import torch
+from mistudio_contracts import Dtype
+from mistudio_loader.domain.headers import read_header
+from mistudio_loader.services.casting import cast_file
+source, target = map(Path, sys.argv[1:])
+with source.open("rb") as stream:
+    header = read_header(stream, source.name, source.stat().st_size)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+cast_file(source, header, target, Dtype.FLOAT16, lambda done: None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+"""Prints the kilobytes by which the peak of resident memory rises."""
+
+
+def zeros(path: Path, size: int) -> Path:
+    tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
+    raw = json.dumps({"big": tensor}).encode()
+    with path.open("wb") as stream:
+        stream.write(len(raw).to_bytes(8, "little") + raw)
+        stream.truncate(8 + len(raw) + size)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+def test_a_cast_takes_little_memory_however_large_the_tensor(tmp_path: Path) -> None:
+    source = zeros(tmp_path / "large.safetensors", 512 * 2**20)
+    done = subprocess.run(
+        [sys.executable, "-c", CAST, str(source), str(tmp_path / "out.safetensors")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 128 * 1024
+
+
+def test_the_main_process_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, mistudio_loader.factory, mistudio_loader.main;"
+        "heavy = {'torch', 'transformers', 'pyarrow', 'datasets', 'numpy', 'huggingface_hub'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
