@@ -64,7 +64,7 @@ class Site:
         async def note(error: Exception) -> None:
             denied.append(str(error))
 
-        connection = await nats.connect(
+        connection: Any = await nats.connect(
             self.url(user), inbox_prefix=f"_INBOX_{user}", error_cb=note
         )
         connection.denied = denied

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from datetime import datetime, timezone
 
 from opentelemetry import trace
 from pythonjsonlogger.json import JsonFormatter
@@ -20,9 +21,13 @@ class _Line(JsonFormatter):
             _FIELDS,
             rename_fields=_NAMES,
             static_fields={"service": service},
-            datefmt="%Y-%m-%dT%H:%M:%S%z",
             json_ensure_ascii=False,
         )
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the moment as ISO 8601 in UTC."""
+        moment = datetime.fromtimestamp(record.created, tz=timezone.utc)
+        return moment.isoformat(timespec="milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
         span = trace.get_current_span().get_span_context()

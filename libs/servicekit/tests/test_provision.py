@@ -1,0 +1,111 @@
+"""Provisioning makes the server be as declared, again and again."""
+
+import asyncio
+import sys
+from dataclasses import replace
+
+import nats
+import pytest
+
+from mistudio_client.embedded.servers import NatsServer
+from mistudio_contracts import topology
+from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
+from mistudio_servicekit import provision as module
+from mistudio_servicekit.provision import provision
+
+from .conftest import Bus
+
+
+async def test_everything_declared_is_there_with_its_limits(bus: Bus) -> None:
+    for spec in topology.streams():
+        config = (await bus.js.stream_info(spec.name)).config
+        assert config.subjects == list(spec.subjects)
+        assert config.retention == spec.retention
+        assert config.storage == spec.storage
+        assert config.discard == spec.discard
+        assert config.max_age == spec.max_age
+        assert config.max_bytes == spec.max_bytes
+        assert config.duplicate_window == spec.duplicate_window
+    for consumer in topology.consumers():
+        made = (await bus.js.consumer_info(consumer.stream, consumer.name)).config
+        assert made.durable_name == consumer.name
+        assert made.filter_subject == consumer.subject
+        assert made.ack_policy == "explicit"
+        assert made.ack_wait == consumer.ack_wait
+        assert made.max_deliver == consumer.max_deliver
+    bucket = (await bus.js.stream_info(f"OBJ_{topology.UPLOADS_BUCKET}")).config
+    assert bucket.max_bytes == topology.UPLOADS_MAX_BYTES
+    assert bucket.max_age == topology.UPLOADS_MAX_AGE
+
+
+async def test_a_second_run_changes_nothing(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
+    await bus.js.publish("model.load.requested", b"kept")
+    caplog.set_level("INFO")
+    await provision(bus.url, ["default"])
+    assert [record for record in caplog.records if record.name == module.__name__] == []
+    assert await bus.left("COMMANDS") == 1
+
+
+async def test_a_changed_declaration_reaches_what_exists(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared_consumers = topology.consumers()
+    declared_streams = topology.streams()
+    monkeypatch.setattr(
+        topology,
+        "consumers",
+        lambda pools: tuple(
+            replace(each, ack_wait=77.0, max_deliver=3) for each in declared_consumers
+        ),
+    )
+    monkeypatch.setattr(
+        topology,
+        "streams",
+        lambda: tuple(replace(each, max_bytes=topology.MIB) for each in declared_streams),
+    )
+    monkeypatch.setattr(topology, "UPLOADS_MAX_BYTES", 5 * topology.MIB)
+    await bus.js.publish("model.load.requested", b"kept")
+    await provision(bus.url, ["default"])
+    for consumer in declared_consumers:
+        config = (await bus.js.consumer_info(consumer.stream, consumer.name)).config
+        assert (config.ack_wait, config.max_deliver) == (77.0, 3)
+    for stream in declared_streams:
+        assert (await bus.js.stream_info(stream.name)).config.max_bytes == topology.MIB
+    assert (await bus.js.stream_info("OBJ_uploads")).config.max_bytes == 5 * topology.MIB
+    assert await bus.left("COMMANDS") == 1
+
+
+async def test_a_pool_more_gets_its_work_consumers(bus: Bus) -> None:
+    await provision(bus.url, ["default", "lab"])
+    made = await bus.js.consumer_info("WORK", "loader-work-lab-model-prepare")
+    assert made.config.filter_subject == "work.lab.model.prepare"
+    await provision(bus.url, ["default"])
+    await bus.js.consumer_info("WORK", "loader-work-lab-model-prepare")
+
+
+async def test_what_the_server_refuses_is_named(bus: Bus) -> None:
+    config = (await bus.js.stream_info("EVENTS")).config
+    await bus.js.delete_stream("EVENTS")
+    await bus.js.add_stream(config.evolve(name="OTHER"))
+    with pytest.raises(MiStudioError, match="EVENTS cannot be provisioned: subjects overlap"):
+        await provision(bus.url, ["default"])
+
+
+async def test_a_server_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    with pytest.raises(ServiceUnavailable) as caught:
+        await provision("nats://127.0.0.1:1", ["default"])
+    assert caught.value.details["reason"] == "bus_unavailable"
+
+
+async def test_the_command_provisions(server: NatsServer) -> None:
+    command = ["-m", "mistudio_servicekit", "provision", "--pools", "default,lab"]
+    for _ in range(2):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, env={"NATS_URL": server.url}, stdout=asyncio.subprocess.PIPE
+        )
+        await process.communicate()
+        assert process.returncode == 0
+    client = await nats.connect(server.url)
+    await client.jetstream().consumer_info("WORK", "extractor-work-lab-extraction-shard")
+    await client.close()
