@@ -27,6 +27,7 @@ async def test_a_wrong_method_is_told_all_the_right_ones(http):
     answer = await http.put("/api/models/m_1")
     refused(answer, 405, ErrorCode.METHOD_NOT_ALLOWED)
     assert answer.headers["allow"] == "DELETE, GET, PATCH"
+    assert (await http.put("/api/datasets/upload")).headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize(

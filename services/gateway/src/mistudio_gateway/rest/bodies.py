@@ -87,6 +87,15 @@ class TokenizationOptions(Tokenization):
 class ExtractActivations(RestBody):
     """What to capture. ``layer_indices`` and ``hook_points`` add up; name at least one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minItems": 1}}}
+                for name in ("layer_indices", "hook_points")
+            ]
+        }
+    )
+
     dataset_id: Identifier
     layer_indices: list[Layer] = Field(
         default_factory=list, max_length=1000, description="Negative counts from the last layer."
