@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from mistudio_client import Unreachable
+from mistudio_client import Unreachable, waiting
 from mistudio_client.address import Address
 from mistudio_client.events import EventStream, select
 from mistudio_client.waiting import wait_until
@@ -161,41 +161,76 @@ def test_nobody_there_is_said_when_asked_for() -> None:
         stream.require(0.1)
 
 
-def test_waiting_reads_the_state_while_there_are_no_events() -> None:
-    stream = EventStream(Address(f"http://127.0.0.1:{free_port()}", "t"), select())
-    states = iter(["loading", "ready"])
+class Silent(EventStream):
+    """Events of a service whose WebSocket cannot be reached; five seconds pass at once."""
 
-    def pause(seconds: float | None = None) -> None:
-        """Stand in for five seconds without a connection."""
+    def __init__(self) -> None:
+        super().__init__(Address("http://127.0.0.1:9", "t"), select())
 
-    stream.next = pause  # type: ignore[method-assign, assignment]
-    stream.connect = lambda timeout=None: False  # type: ignore[method-assign]
+    def connect(self, timeout: float | None = None) -> bool:
+        return False
+
+    def next(self, timeout: float | None = None) -> Frame | None:
+        return None
+
+
+def wait(stream: EventStream, *answers: str | Exception, ends: str = "") -> tuple[str, list[str]]:
+    """Wait for ``ready`` through these readings; return the end and all that was read."""
+    left = list(answers)
     seen: list[str] = []
+
+    def fetch() -> str:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     found = wait_until(
         stream,
-        lambda: next(states),
+        fetch,
         lambda state: state == "ready",
-        ends=frozenset(),
+        ends=frozenset({ends}),
         on_state=seen.append,
         on_frame=lambda frame: None,
+        timeout=30,
     )
+    return found, seen
 
-    assert (found, seen) == ("ready", ["loading", "ready"])
+
+def test_waiting_reads_the_state_while_there_are_no_events() -> None:
+    assert wait(Silent(), "loading", "ready") == ("ready", ["loading", "ready"])
+
+
+def test_waiting_outlives_a_service_that_is_away_for_a_moment() -> None:
+    away = Unreachable("Nobody answers.")
+
+    assert wait(Silent(), "loading", away, away, "ready") == ("ready", ["loading", "ready"])
+
+
+def test_waiting_does_not_begin_without_a_service() -> None:
+    with pytest.raises(Unreachable):
+        wait(Silent(), Unreachable("Nobody answers."))
+
+
+def test_waiting_gives_up_a_service_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", -1.0)
+
+    with pytest.raises(Unreachable):
+        wait(Silent(), "loading", Unreachable("Nobody answers."), "ready")
+
+
+def test_waiting_reads_the_state_when_an_end_is_told() -> None:
+    ready = event(2, "model:ready")
+    server = Breaking(sends(1, event(None, "model:loading"), ready, stay=True))
+    with server.listening() as address:
+        found = wait(EventStream(address, select()), "loading", "ready", ends="model:ready")
+
+    assert found == ("ready", ["loading", "ready"])
 
 
 def test_waiting_reads_the_state_again_after_each_new_subscription() -> None:
     server = Breaking(sends(1), sends(1, event(2, "model:registered"), stay=True))
-    states = iter(["loading", "ready"])
     with server.listening() as address:
-        found = wait_until(
-            EventStream(address, select()),
-            lambda: next(states),
-            lambda state: state == "ready",
-            ends=frozenset({"model:ready"}),
-            on_state=lambda state: None,
-            on_frame=lambda frame: None,
-            timeout=30,
-        )
+        found = wait(EventStream(address, select()), "loading", "ready")
 
-    assert found == "ready"
+    assert found == ("ready", ["loading", "ready"])

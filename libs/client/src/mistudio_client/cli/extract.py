@@ -148,7 +148,7 @@ def result(done: Extraction, cache: Cache) -> list[tuple[str, str]]:
     return [
         ("cache", cache.id),
         ("path", cache.storage_path),
-        ("shape", f"{shape} {cache.dtype.value} in each of {len(cache.hook_points)} layers"),
+        ("shape", f"{shape} {cache.dtype.value} in each of {len(done.hook_points)} layers"),
         ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
         *([("left out", ", ".join(skipped))] if skipped else []),
         ("size", human.size(cache.file_size_bytes)),
