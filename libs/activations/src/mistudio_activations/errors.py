@@ -1,0 +1,50 @@
+"""What can go wrong with a store."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class ActivationsError(Exception):
+    """Base of the errors of this package."""
+
+
+class StoreNotFound(ActivationsError):
+    """There is no manifest, so nothing is visible there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no activation store at {path}")
+
+
+class StoreCorrupt(ActivationsError):
+    """A file is missing, of another size, or of another content than was written."""
+
+
+class ColumnNotFound(ActivationsError, KeyError):
+    """The store has no such column; the message names those it has."""
+
+    def __init__(self, name: str, columns: Iterable[str]) -> None:
+        super().__init__(f"no column {name!r}; there are: {', '.join(columns) or 'none'}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class StorageFull(ActivationsError):
+    """The disk or a quota has no room. Nothing half-written is visible."""
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn the operating system's words for a full disk into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(f"no room to write activations: {error.strerror}") from error
+        raise

@@ -1,0 +1,290 @@
+"""Reading a store: lazy columns whose row i is token i."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .commit import STATS, sha256_of
+from .errors import ColumnNotFound, StoreCorrupt, StoreNotFound
+from .manifest import ColumnEntry, Manifest, Shard, read_manifest
+from .rawfile import STORE_DTYPES, map_tensor
+from .statistics import ColumnStats
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open(path: str | Path) -> ActivationStore:
+    """Open the store at ``path``.
+
+    Raises
+    ------
+    StoreNotFound
+        When nothing is visible there.
+    StoreCorrupt
+        When its manifest cannot be read.
+    """
+    manifest = read_manifest(Path(path))
+    if manifest is None:
+        raise StoreNotFound(Path(path))
+    return ActivationStore(Path(path), manifest)
+
+
+class Pieces:
+    """One array over the same tensor of several shards, mapped when first touched.
+
+    Parameters
+    ----------
+    root
+        The store.
+    shards
+        In order.
+    tensor
+        Its name in each file.
+    dtype
+        Of every piece.
+    rows
+        Rows visible, at most all.
+    """
+
+    def __init__(
+        self, root: Path, shards: Sequence[Shard], tensor: str, dtype: np.dtype[Any], rows: int
+    ) -> None:
+        self._root, self._shards, self._tensor, self._dtype = root, shards, tensor, dtype
+        self._starts = np.concatenate([[0], np.cumsum([s.tokens for s in shards])]).astype(np.int64)
+        self._mapped: dict[int, NDArray[Any]] = {}
+        self.rows = rows
+
+    def piece(self, index: int) -> NDArray[Any]:
+        """Return shard ``index``'s tensor, mapped read-only."""
+        if index not in self._mapped:
+            found = map_tensor(self._root / self._shards[index].path, self._tensor)
+            if found.shape[0] != self._shards[index].tokens or found.dtype != self._dtype:
+                raise StoreCorrupt(f"{self._shards[index].path} is not what the manifest says")
+            self._mapped[index] = found
+        return self._mapped[index]
+
+    def between(self, start: int, end: int) -> NDArray[Any]:
+        """Return rows ``start`` to ``end``; a view within one shard, a copy across several."""
+        first = int(np.searchsorted(self._starts, start, "right")) - 1
+        parts: list[NDArray[Any]] = []
+        for index in range(first, len(self._shards)):
+            low, high = int(self._starts[index]), int(self._starts[index + 1])
+            if low >= end:
+                break
+            parts.append(self.piece(index)[max(start, low) - low : min(end, high) - low])
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0,), self._dtype)
+
+    def pick(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return rows in any order, as a copy."""
+        shard_of = np.searchsorted(self._starts, rows, "right") - 1
+        out: NDArray[Any] | None = None
+        for index in np.unique(shard_of):
+            chosen = shard_of == index
+            part = self.piece(int(index))[rows[chosen] - self._starts[index]]
+            if out is None:
+                out = np.empty((rows.size, *part.shape[1:]), self._dtype)
+            out[chosen] = part
+        return np.empty((0,), self._dtype) if out is None else out
+
+
+class Column:
+    """A column, ``[tokens, width]``. Index it with an int, a slice or an array of rows."""
+
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        entry: ColumnEntry,
+        dtype: np.dtype[Any],
+        offsets: NDArray[np.int64],
+    ) -> None:
+        self.name = name
+        self.shards = entry.shards
+        self.dtype = dtype
+        self._root = root
+        self._offsets = offsets
+        rows = int(offsets[-1])
+        self.shape = (rows, entry.width)
+        self._values = Pieces(root, entry.shards, "activations", dtype, rows)
+        self._norms = Pieces(root, entry.shards, "norms", np.dtype(np.float32), rows)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+        """Return a row ``[width]`` for an int, else rows ``[n, width]``."""
+        if isinstance(key, slice):
+            start, stop, step = key.indices(len(self))
+            if step == 1:
+                rows = self._values.between(start, max(start, stop))
+            else:
+                rows = self._values.pick(np.arange(start, stop, step, dtype=np.int64))
+            return rows.reshape(-1, self.shape[1])
+        if isinstance(key, (int, np.integer)):
+            row: NDArray[Any] = self._values.pick(self._rows(np.array([key], np.int64)))[0]
+            return row
+        wanted = np.asarray(key)
+        if wanted.dtype == np.bool_:
+            if wanted.shape != (len(self),):
+                raise IndexError(f"a mask must have {len(self)} entries, not {wanted.size}")
+            wanted = np.flatnonzero(wanted)
+        rows = self._values.pick(self._rows(wanted.astype(np.int64).ravel()))
+        return rows.reshape(-1, self.shape[1])
+
+    def sample(self, index: int) -> NDArray[Any]:
+        """Return the rows of one sample, ``[tokens, width]``."""
+        start, end = _bounds(self._offsets, index)
+        return self[start:end]
+
+    @property
+    def norms(self) -> NDArray[np.float32]:
+        """The rows' L2 norms, float32 ``[tokens]``, computed in float32."""
+        return self._norms.between(0, len(self))
+
+    @cached_property
+    def stats(self) -> ColumnStats:
+        """Statistics over all tokens of the column, also when seen through a view."""
+        return ColumnStats.from_json(json.loads((self._root / self.name / STATS).read_bytes()))
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean vector, float64 ``[width]``."""
+        return np.array(self.stats.mean)
+
+    def to_torch(self) -> torch.Tensor:
+        """Return the whole column as a tensor ``[tokens, width]`` in memory."""
+        import torch
+
+        rows = np.array(self[:])
+        if self.dtype == STORE_DTYPES["bfloat16"]:
+            return torch.from_numpy(rows.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(rows)
+
+    def _rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        wrapped = np.where(rows < 0, rows + len(self), rows)
+        if ((wrapped < 0) | (wrapped >= len(self))).any():
+            raise IndexError(f"a row lies outside 0 to {len(self) - 1}")
+        return wrapped
+
+    def __repr__(self) -> str:
+        return f"<Column {self.name} {list(self.shape)} {self.dtype}>"
+
+
+class ActivationStore:
+    """A store, or a view of its first samples."""
+
+    def __init__(self, path: Path, manifest: Manifest, samples: int | None = None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.dtype = STORE_DTYPES[manifest.dtype]
+        total = sum(s.samples for s in manifest.tokens)
+        self.samples = total if samples is None else min(samples, total)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, sorted by layer."""
+        return sorted(self.manifest.columns, key=lambda n: [_natural(p) for p in n.split(".")])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all visible samples."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """int64 ``[samples + 1]``: where each sample begins among the tokens."""
+        parts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+        start = 0
+        for shard in self.manifest.tokens:
+            parts.append(map_tensor(self.path / shard.path, "offsets")[1:] + start)
+            start += shard.tokens
+        return np.concatenate(parts)[: self.samples + 1]
+
+    @cached_property
+    def sample_ids(self) -> NDArray[np.int64]:
+        """int64 ``[samples]``: the dataset row of each sample."""
+        parts = [map_tensor(self.path / s.path, "sample_ids") for s in self.manifest.tokens]
+        return np.concatenate(parts)[: self.samples] if parts else np.empty(0, np.int64)
+
+    @cached_property
+    def input_ids(self) -> NDArray[np.int32]:
+        """int32 ``[tokens]``: the samples end to end."""
+        pieces = Pieces(
+            self.path, self.manifest.tokens, "input_ids", np.dtype(np.int32), self.tokens
+        )
+        return pieces.between(0, self.tokens)
+
+    def __getitem__(self, name: str) -> Column:
+        """Return a column.
+
+        Raises
+        ------
+        ColumnNotFound
+            Naming the columns there are.
+        """
+        entry = self.manifest.columns.get(name)
+        if entry is None:
+            raise ColumnNotFound(name, self.columns)
+        offsets = self.offsets[: min(self.samples, entry.samples) + 1]
+        return Column(self.path, name, entry, self.dtype, offsets)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.manifest.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def sample(self, index: int) -> dict[str, NDArray[Any]]:
+        """Return one sample: ``input_ids`` ``[tokens]`` and each covering column's rows."""
+        start, end = _bounds(self.offsets, index)
+        found: dict[str, NDArray[Any]] = {"input_ids": self.input_ids[start:end]}
+        position = index if index >= 0 else index + self.samples
+        for name, entry in self.manifest.columns.items():
+            if position < entry.samples:
+                found[name] = self[name][start:end]
+        return found
+
+    def view(self, samples: int) -> ActivationStore:
+        """Return the same store, its first ``samples`` samples visible."""
+        return ActivationStore(self.path, self.manifest, min(samples, self.samples))
+
+    def verify(self) -> None:
+        """Read every visible file and compare it with its checksum.
+
+        Raises
+        ------
+        StoreCorrupt
+            Naming the first file that differs.
+        """
+        columns = [s for c in self.manifest.columns.values() for s in c.shards]
+        for shard in [*self.manifest.tokens, *columns]:
+            path = self.path / shard.path
+            if not path.exists():
+                raise StoreCorrupt(f"{shard.path} is missing")
+            if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
+                raise StoreCorrupt(f"{shard.path} is not what was written")
+
+    def __repr__(self) -> str:
+        return f"<ActivationStore {self.samples} samples, {self.tokens} tokens, {self.columns}>"
+
+
+def _bounds(offsets: NDArray[np.int64], index: int) -> tuple[int, int]:
+    samples = offsets.size - 1
+    position = index + samples if index < 0 else index
+    if not 0 <= position < samples:
+        raise IndexError(f"sample {index} lies outside 0 to {samples - 1}")
+    return int(offsets[position]), int(offsets[position + 1])
+
+
+def _natural(part: str) -> tuple[int, str]:
+    return (int(part), "") if part.isdigit() else (-1, part)

@@ -1,0 +1,245 @@
+"""Shard files: written in pieces under a temporary name, synced, then given their name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ActivationsError, storage_errors
+from .rawfile import STORE_DTYPES, fsync_directory, pack, plan, write_atomically
+from .statistics import Partial, beside
+
+TOKENS = "tokens"
+"""The directory of the token shards; a column's directory is its name."""
+
+READ_BACK = 1 << 22
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A written shard. ``path`` is relative to the store."""
+
+    path: str
+    bytes: int
+    sha256: str
+    tokens: int
+
+
+def shard_name(index: int) -> str:
+    """Return the file name of a shard: the same work done again writes the same file."""
+    return f"{index:05d}.safetensors"
+
+
+class ShardWriter:
+    """Writes one shard of one column, holding one batch of rows in memory.
+
+    As a context manager it aborts on an exception and, if not closed, at the end.
+
+    Parameters
+    ----------
+    store_dir
+        The store's directory; made if need be.
+    column
+        Such as ``layers.6.resid_post``.
+    index
+        Of the shard.
+    tokens, width
+        Shape of the shard.
+    dtype
+        ``float32``, ``float16`` or ``bfloat16``.
+    """
+
+    def __init__(
+        self, store_dir: Path, column: str, index: int, tokens: int, width: int, dtype: str
+    ) -> None:
+        self._store, self._column, self._tokens, self._width = store_dir, column, tokens, width
+        self._dtype = STORE_DTYPES[dtype]
+        self._path = store_dir / column / shard_name(index)
+        self._norms = np.zeros(tokens, np.float32)
+        self._partial = Partial(width, half=dtype == "float16")
+        self._written = 0
+        head, self._size, specs = plan(
+            {
+                "activations": (self._dtype, (tokens, width)),
+                "norms": (np.dtype(np.float32), (tokens,)),
+            }
+        )
+        self._start = specs["activations"].start
+        self._next: int | None = 0
+        self._digest = hashlib.sha256(head)
+        with storage_errors():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = self._path.with_name(
+                f".{self._path.name}.{secrets.token_hex(4)}.partial"
+            )
+            self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                self._pwrite(head, 0)
+            except BaseException:
+                self.abort()
+                raise
+
+    def write(self, start_row: int, rows: Any) -> None:
+        """Write ``[n, width]`` rows of the shard's dtype at ``start_row``.
+
+        Parameters
+        ----------
+        start_row
+            Rows in order cost least: they are hashed as they pass.
+        rows
+            numpy array or CPU torch tensor.
+
+        Raises
+        ------
+        ActivationsError
+            When shape or dtype are not the shard's.
+        StorageFull
+            When there is no room; abort then.
+        """
+        array = as_numpy(rows)
+        if array.ndim != 2 or array.shape[1] != self._width or array.dtype != self._dtype:
+            raise ActivationsError(
+                f"rows are {array.dtype} {array.shape}, the shard takes "
+                f"{self._dtype} [n, {self._width}]"
+            )
+        end = start_row + array.shape[0]
+        if start_row < 0 or end > self._tokens:
+            raise ActivationsError(f"rows {start_row} to {end} lie outside the shard")
+        content = np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
+        with storage_errors():
+            self._pwrite(content, self._start + start_row * self._width * self._dtype.itemsize)
+        self._norms[start_row:end] = self._partial.add(array)
+        self._written += array.shape[0]
+        if self._next == start_row:
+            self._digest.update(content)
+            self._next = end
+        else:
+            self._next = None
+
+    def close(self) -> ShardFile:
+        """Sync the shard and give it its name.
+
+        Raises
+        ------
+        ActivationsError
+            When rows are missing.
+        StorageFull
+            When there is no room.
+        """
+        if self._written != self._tokens:
+            raise ActivationsError(f"{self._written} of {self._tokens} rows were written")
+        with storage_errors():
+            try:
+                norms = self._norms.tobytes()
+                self._pwrite(norms, self._size - len(norms))
+                self._digest.update(norms)
+                os.fsync(self._fd)
+                digest = self._digest.hexdigest() if self._next is not None else self._read_back()
+                # Before the shard itself: whoever finds the shard finds its statistics.
+                self._partial.save(beside(self._path))
+                os.close(self._fd)
+                self._fd = -1
+                self._temporary.replace(self._path)
+                fsync_directory(self._path.parent)
+            except BaseException:
+                self.abort()
+                raise
+        return ShardFile(f"{self._column}/{self._path.name}", self._size, digest, self._tokens)
+
+    def abort(self) -> None:
+        """Take the temporary file away. Harmless after :meth:`close`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+    def _pwrite(self, content: bytes | memoryview, offset: int) -> None:
+        view = memoryview(content)
+        while view:
+            done = os.pwrite(self._fd, view, offset)
+            view, offset = view[done:], offset + done
+
+    def _read_back(self) -> str:
+        digest = hashlib.sha256()
+        for offset in range(0, self._size, READ_BACK):
+            digest.update(os.pread(self._fd, READ_BACK, offset))
+        return digest.hexdigest()
+
+
+def write_tokens(
+    store_dir: Path,
+    index: int,
+    input_ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    sample_ids: NDArray[np.int64],
+) -> ShardFile:
+    """Write a token shard.
+
+    Parameters
+    ----------
+    store_dir
+        The store's directory; made if need be.
+    index
+        Of the shard.
+    input_ids
+        int32 ``[tokens]``, the samples end to end.
+    offsets
+        int64 ``[samples + 1]``, where each sample begins within the shard.
+    sample_ids
+        int64 ``[samples]``, the dataset row of each.
+
+    Raises
+    ------
+    ActivationsError
+        When the arrays do not fit together.
+    StorageFull
+        When there is no room.
+    """
+    if offsets[0] != 0 or offsets[-1] != input_ids.size or sample_ids.size != offsets.size - 1:
+        raise ActivationsError("offsets, input_ids and sample_ids do not fit together")
+    content = pack(
+        {
+            "input_ids": input_ids.astype(np.int32, copy=False),
+            "offsets": offsets.astype(np.int64, copy=False),
+            "sample_ids": sample_ids.astype(np.int64, copy=False),
+        }
+    )
+    path = store_dir / TOKENS / shard_name(index)
+    with storage_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return ShardFile(
+        f"{TOKENS}/{path.name}", len(content), hashlib.sha256(content).hexdigest(), input_ids.size
+    )
+
+
+def as_numpy(rows: Any) -> NDArray[Any]:
+    """Return a numpy view of an array or of a CPU torch tensor, bfloat16 included."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    if str(rows.dtype) == "torch.bfloat16":
+        import torch
+
+        viewed: NDArray[Any] = rows.contiguous().view(torch.int16).numpy()
+        return viewed.view(STORE_DTYPES["bfloat16"])
+    found: NDArray[Any] = rows.numpy()
+    return found

@@ -1,0 +1,356 @@
+"""A store holds what was written, shows what was committed, and says what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+import mistudio_activations as ma
+from mistudio_activations.rawfile import STORE_DTYPES
+
+INFO = {"model": {"fingerprint": "0" * 32}}
+
+
+def offsets_of(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def rows_of(tokens: int, width: int, dtype: str, seed: int = 0) -> NDArray[Any]:
+    values = np.random.default_rng(seed).normal(size=(tokens, width))
+    return values.astype(STORE_DTYPES[dtype])
+
+
+def write_column(
+    store: Path, name: str, index: int, rows: NDArray[Any], dtype: str, step: int = 7
+) -> ma.ShardFile:
+    with ma.ShardWriter(store, name, index, rows.shape[0], rows.shape[1], dtype) as writer:
+        for start in range(0, rows.shape[0], step):
+            writer.write(start, rows[start : start + step])
+        return writer.close()
+
+
+def write_shard(
+    store: Path, index: int, lengths: Sequence[int], columns: dict[str, NDArray[Any]], dtype: str
+) -> tuple[ma.ShardFile, dict[str, ma.ShardFile]]:
+    offsets = offsets_of(lengths)
+    ids = np.arange(offsets[-1], dtype=np.int32) + 1000 * index
+    tokens = ma.write_tokens(store, index, ids, offsets, np.arange(len(lengths)) + 10 * index)
+    return tokens, {n: write_column(store, n, index, r, dtype) for n, r in columns.items()}
+
+
+def small_store(store: Path, dtype: str = "float32") -> NDArray[Any]:
+    """Two shards of 3 and 2 samples, one column of width 4; returns its rows."""
+    rows = rows_of(12, 4, dtype)
+    first, a = write_shard(store, 0, [2, 1, 4], {"layers.0.resid_post": rows[:7]}, dtype)
+    second, b = write_shard(store, 1, [3, 2], {"layers.0.resid_post": rows[7:]}, dtype)
+    files = {"layers.0.resid_post": [a["layers.0.resid_post"], b["layers.0.resid_post"]]}
+    ma.commit(store, columns=files, token_shards=[first, second], info=INFO)
+    return rows
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_rows_come_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
+    rows = small_store(tmp_path / "s", dtype)
+    store = ma.open(tmp_path / "s")
+    column = store["layers.0.resid_post"]
+    assert column.shape == (12, 4)
+    assert column.dtype == STORE_DTYPES[dtype]
+    np.testing.assert_array_equal(column[:], rows)
+    np.testing.assert_array_equal(column[5:9], rows[5:9])  # across the shards
+    np.testing.assert_array_equal(column[::-1], rows[::-1])
+    np.testing.assert_array_equal(column[-1], rows[11])
+    np.testing.assert_array_equal(column[[11, 0, 7]], rows[[11, 0, 7]])
+    np.testing.assert_array_equal(column.sample(3), rows[7:10])
+    store.verify()
+
+
+def test_a_sample_has_its_tokens_beside_its_rows(tmp_path: Path) -> None:
+    rows = small_store(tmp_path / "s")
+    store = ma.open(tmp_path / "s")
+    assert (store.samples, store.tokens) == (5, 12)
+    assert store.sample_ids.tolist() == [0, 1, 2, 10, 11]
+    sample = store.sample(-1)
+    assert sample["input_ids"].tolist() == [1003, 1004]
+    np.testing.assert_array_equal(sample["layers.0.resid_post"], rows[10:])
+
+
+def test_a_view_shows_the_first_samples_alone(tmp_path: Path) -> None:
+    small_store(tmp_path / "s")
+    view = ma.open(tmp_path / "s").view(samples=2)
+    assert (view.samples, view.tokens) == (2, 3)
+    assert view["layers.0.resid_post"].shape == (3, 4)
+    with pytest.raises(IndexError, match="sample 2"):
+        view.sample(2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shards=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1, max_size=4),
+    width=st.integers(1, 5),
+    dtype=st.sampled_from(["float32", "float16", "bfloat16"]),
+)
+def test_any_ragged_store_reads_as_one_array(
+    tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], width: int, dtype: str
+) -> None:
+    root = tmp_path_factory.mktemp("any") / "s"
+    rows = rows_of(sum(map(sum, shards)), width, dtype)
+    start, tokens, files = 0, [], []
+    for index, lengths in enumerate(shards):
+        end = start + sum(lengths)
+        token_file, written = write_shard(root, index, lengths, {"c": rows[start:end]}, dtype)
+        tokens.append(token_file)
+        files.append(written["c"])
+        start = end
+    ma.commit(root, columns={"c": files}, token_shards=tokens, info={})
+    column = ma.open(root)["c"]
+    np.testing.assert_array_equal(column[:], rows)
+    for i, (low, high) in enumerate(
+        zip(ma.open(root).offsets[:-1], ma.open(root).offsets[1:], strict=True)
+    ):
+        np.testing.assert_array_equal(column.sample(i), rows[low:high])
+
+
+def test_other_programs_read_the_shards(tmp_path: Path) -> None:
+    rows = small_store(tmp_path / "s")
+    path = tmp_path / "s" / "layers.0.resid_post" / "00000.safetensors"
+    with safe_open(path, framework="np") as file:
+        np.testing.assert_array_equal(file.get_tensor("activations"), rows[:7])
+        np.testing.assert_allclose(
+            file.get_tensor("norms"), np.linalg.norm(rows[:7], axis=1), rtol=1e-6
+        )
+
+
+def test_statistics_are_those_of_all_rows(tmp_path: Path) -> None:
+    rows = small_store(tmp_path / "s").astype(np.float64)
+    stats = ma.open(tmp_path / "s")["layers.0.resid_post"].stats
+    norms = np.linalg.norm(rows, axis=1)
+    assert stats.count == 12
+    np.testing.assert_allclose(stats.mean, rows.mean(axis=0), rtol=1e-6)
+    assert stats.mean_norm == pytest.approx(norms.mean(), rel=1e-6)
+    assert stats.quantiles["p50"] == pytest.approx(np.median(norms), rel=1e-6)
+    assert stats.max_norm == pytest.approx(norms.max(), rel=1e-6)
+    assert stats.max_abs == pytest.approx(np.abs(rows).max(), rel=1e-6)
+    assert (stats.non_finite, stats.overflow) == (0, 0)
+
+
+def test_values_that_left_the_range_of_float16_are_counted(tmp_path: Path) -> None:
+    rows = np.ones((3, 2), np.float16)
+    rows[1, 0] = np.inf
+    rows[2, 1] = np.nan
+    tokens, files = write_shard(tmp_path / "s", 0, [3], {"c": rows}, "float16")
+    ma.commit(tmp_path / "s", columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+    stats = ma.open(tmp_path / "s")["c"].stats
+    assert (stats.non_finite, stats.overflow) == (2, 1)
+    assert stats.max_abs == 1
+    assert stats.mean_norm == pytest.approx(2**0.5)
+
+
+class TestVisibility:
+    """What is not in the manifest is not there."""
+
+    def test_nothing_before_the_commit(self, tmp_path: Path) -> None:
+        write_shard(tmp_path / "s", 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        with pytest.raises(ma.StoreNotFound):
+            ma.open(tmp_path / "s")
+
+    def test_an_aborted_shard_leaves_no_file(self, tmp_path: Path) -> None:
+        def fail() -> None:
+            with ma.ShardWriter(tmp_path / "s", "c", 0, 2, 3, "float32") as writer:
+                writer.write(0, rows_of(1, 3, "float32"))
+                raise RuntimeError("the forward pass failed")
+
+        with pytest.raises(RuntimeError):
+            fail()
+        assert list((tmp_path / "s" / "c").iterdir()) == []
+
+    def test_a_shard_lacking_rows_is_not_closed(self, tmp_path: Path) -> None:
+        with (
+            ma.ShardWriter(tmp_path / "s", "c", 0, 2, 3, "float32") as writer,
+            pytest.raises(ma.ActivationsError, match="0 of 2"),
+        ):
+            writer.close()
+
+    def test_a_second_column_leaves_the_first_alone(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        small_store(store)
+        before = (store / "layers.0.resid_post" / "00000.safetensors").stat()
+        more = [
+            write_column(store, "layers.1.resid_post", i, rows_of(n, 4, "float32", 5), "float32")
+            for i, n in enumerate([7, 5])
+        ]
+        ma.commit(store, columns={"layers.1.resid_post": more}, token_shards=[], info={})
+        assert ma.open(store).columns == ["layers.0.resid_post", "layers.1.resid_post"]
+        after = (store / "layers.0.resid_post" / "00000.safetensors").stat()
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+    def test_a_column_may_cover_the_first_samples_only(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        small_store(store)
+        third, _ = write_shard(store, 2, [4], {}, "float32")
+        ma.commit(store, columns={}, token_shards=[third], info={})
+        opened = ma.open(store)
+        assert opened.samples == 6
+        assert opened["layers.0.resid_post"].shape == (12, 4)
+        assert set(opened.sample(5)) == {"input_ids"}
+
+    def test_a_hole_before_a_shard_is_refused(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 1, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        with pytest.raises(ma.StoreCorrupt, match="shard 0 is missing"):
+            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+
+    def test_columns_are_sorted_by_layer(self, tmp_path: Path) -> None:
+        columns = {f"layers.{n}.resid_post": rows_of(2, 3, "float32") for n in (10, 9, 0)}
+        tokens, files = write_shard(tmp_path / "s", 0, [2], columns, "float32")
+        ma.commit(
+            tmp_path / "s",
+            columns={n: [f] for n, f in files.items()},
+            token_shards=[tokens],
+            info={},
+        )
+        assert ma.open(tmp_path / "s").columns == [f"layers.{n}.resid_post" for n in (0, 9, 10)]
+
+
+class TestRepeats:
+    """A redelivered order does the same again, to the same bytes."""
+
+    def test_a_shard_written_again_is_the_same_file(self, tmp_path: Path) -> None:
+        rows = rows_of(20, 6, "bfloat16")
+        first = write_column(tmp_path / "a", "c", 0, rows, "bfloat16", step=3)
+        second = write_column(tmp_path / "b", "c", 0, rows, "bfloat16", step=20)
+        assert first == second
+        for name in ("00000.safetensors", "00000.stats"):
+            a, b = (tmp_path / d / "c" / name for d in ("a", "b"))
+            assert a.read_bytes() == b.read_bytes()
+
+    def test_rows_out_of_order_give_the_same_file(self, tmp_path: Path) -> None:
+        rows = rows_of(6, 3, "float32")
+        expected = write_column(tmp_path / "a", "c", 0, rows, "float32")
+        with ma.ShardWriter(tmp_path / "b", "c", 0, 6, 3, "float32") as writer:
+            writer.write(3, rows[3:])
+            writer.write(0, rows[:3])
+            assert writer.close().sha256 == expected.sha256
+
+    def test_a_commit_repeated_changes_nothing(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        first = ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO)
+        manifest = (store / "manifest.json").read_bytes()
+        assert (
+            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO) == first
+        )
+        assert (store / "manifest.json").read_bytes() == manifest
+
+
+class TestDamage:
+    """Damage is found and named."""
+
+    def test_a_flipped_bit(self, tmp_path: Path) -> None:
+        small_store(tmp_path / "s")
+        path = tmp_path / "s" / "layers.0.resid_post" / "00001.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ma.StoreCorrupt, match="00001"):
+            ma.open(tmp_path / "s").verify()
+
+    def test_a_file_cut_short_is_not_committed(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        path = store / files["c"].path
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(ma.StoreCorrupt):
+            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        assert ma.read_manifest(store) is None
+
+    def test_a_manifest_of_a_later_version(self, tmp_path: Path) -> None:
+        small_store(tmp_path / "s")
+        path = tmp_path / "s" / "manifest.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 2}))
+        with pytest.raises(ma.StoreCorrupt, match="version 2"):
+            ma.open(tmp_path / "s")
+
+    def test_an_unknown_column_is_answered_with_those_there_are(self, tmp_path: Path) -> None:
+        small_store(tmp_path / "s")
+        with pytest.raises(ma.ColumnNotFound, match=r"layers\.0\.resid_post"):
+            ma.open(tmp_path / "s")["layers.9.resid_post"]
+
+    def test_a_full_disk_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, left = os.pwrite, [3]
+
+        def pwrite(fd: int, content: bytes, offset: int) -> int:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(fd, content, offset)
+
+        monkeypatch.setattr(os, "pwrite", pwrite)
+        with pytest.raises(ma.StorageFull):
+            write_column(tmp_path / "s", "c", 0, rows_of(40, 3, "float32"), "float32", step=5)
+        assert list((tmp_path / "s" / "c").iterdir()) == []
+
+
+class TestEviction:
+    def test_of_a_column_leaves_the_others(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        columns = {"a": rows_of(2, 3, "float32"), "b": rows_of(2, 3, "float32", 1)}
+        tokens, files = write_shard(store, 0, [2], columns, "float32")
+        ma.commit(store, columns={n: [f] for n, f in files.items()}, token_shards=[tokens], info={})
+        assert ma.evict(store, ["a"]) > 0
+        assert ma.open(store).columns == ["b"]
+        assert not (store / "a").exists()
+        ma.open(store).verify()
+
+    def test_of_the_last_column_takes_the_store_away(self, tmp_path: Path) -> None:
+        small_store(tmp_path / "s")
+        used = ma.disk_usage(tmp_path / "s")
+        assert ma.evict(tmp_path / "s", ["layers.0.resid_post"]) == used
+        assert not (tmp_path / "s").exists()
+
+    def test_of_what_is_gone_frees_nothing(self, tmp_path: Path) -> None:
+        assert ma.evict(tmp_path / "s", None) == 0
+
+
+def test_the_manifest_follows_its_schema(tmp_path: Path) -> None:
+    small_store(tmp_path / "s")
+    document = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    Draft202012Validator(ma.MANIFEST_SCHEMA).validate(document)
+    assert document["info"] == INFO
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_exports_hold_the_same_values(tmp_path: Path, dtype: str) -> None:
+    import torch
+
+    rows = small_store(tmp_path / "s", dtype).astype(np.float32)
+    store = ma.open(tmp_path / "s")
+    npy = np.load(ma.export_npy(store, "layers.0.resid_post", tmp_path / "c.npy"))
+    np.testing.assert_array_equal(npy.astype(np.float32), rows)
+    tensor = torch.load(ma.export_pt(store, "layers.0.resid_post", tmp_path / "c.pt"))
+    assert str(tensor.dtype) == f"torch.{dtype}"
+    np.testing.assert_array_equal(tensor.float().numpy(), rows)
+
+
+def test_torch_rows_are_written_as_they_are(tmp_path: Path) -> None:
+    import torch
+
+    rows = torch.randn(4, 3).to(torch.bfloat16)
+    with ma.ShardWriter(tmp_path / "s", "c", 0, 4, 3, "bfloat16") as writer:
+        writer.write(0, rows)
+        file = writer.close()
+    with safe_open(tmp_path / "s" / file.path, framework="pt") as opened:
+        assert torch.equal(opened.get_tensor("activations"), rows)
