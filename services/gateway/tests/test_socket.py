@@ -137,6 +137,15 @@ async def test_a_client_hears_what_it_selected(gateway, catalog, kit):
         assert (await listener.next())["id"] == sequence
 
 
+async def test_a_client_may_change_its_mind_as_often_as_it_likes(gateway, catalog, kit):
+    async with kit.listening(gateway) as listener:
+        for _ in range(50):
+            await listener.send(subscribe={"models": ["m_3"]})
+        sequence = await catalog.publish(registered("m_2"))
+        await listener.send(subscribe={"models": ["m_2"], "after": sequence - 1})
+        assert (await listener.until_type("model:registered"))["id"] == sequence
+
+
 async def test_a_message_that_is_no_subscription_is_answered_with_an_error(gateway, kit, catalog):
     async with kit.listening(gateway) as listener:
         for message in ("nonsense", '{"subscribe": {"after": -1}}', '{"unknown": 1}', b"\x01"):

@@ -30,7 +30,7 @@ CLOSE_SECONDS = 15.0
 START_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Goodbye(Exception):
     """The server ends the connection, with a code and a reason."""
 
@@ -100,7 +100,9 @@ class Session:
             except MiStudioError as error:
                 await self._send_error(error.body())
                 continue
-            await cancel(self._following)
+            # Taken away first: its end by our own hand is not the end of the session.
+            previous, self._following = self._following, None
+            await cancel(previous)
             self._following = asyncio.create_task(self._follow(selection))
             self._selected.set()
 
