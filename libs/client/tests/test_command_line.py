@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
@@ -21,6 +22,7 @@ from mistudio_contracts.states import (
 )
 
 from .conftest import Site
+from .stores import values
 
 Run = Callable[..., Result]
 
@@ -29,6 +31,13 @@ def parsed(result: Result) -> Any:
     """Return what was printed, which must be JSON and nothing else."""
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def torch_load(path: Path) -> Any:
+    """Return the tensor in a file."""
+    import torch
+
+    return torch.load(path, weights_only=True)
 
 
 @pytest.fixture
@@ -272,6 +281,47 @@ class TestActivations:
         assert (tmp_path / "out/manifest.json").read_bytes() == (
             site.store / "manifest.json"
         ).read_bytes()
+
+    @pytest.mark.parametrize("form", ["npy", "pt"])
+    def test_export_writes_an_array_a_layer(
+        self, mistudio: Run, captured: str, tmp_path: Path, form: str
+    ) -> None:
+        exported = parsed(
+            mistudio(
+                *("activations", "export", captured, str(tmp_path / "out")),
+                *("--format", form, "--json"),
+            )
+        )
+
+        assert exported["files"] == [
+            f"{name}.{form}"
+            for name in ("input_ids", "layers.0.resid_post", "layers.1.resid_post", "offsets")
+        ]
+        read = np.load if form == "npy" else lambda path: torch_load(path).numpy()
+        column = read(tmp_path / f"out/layers.1.resid_post.{form}")
+        np.testing.assert_array_equal(column, values(1))
+        assert read(tmp_path / f"out/input_ids.{form}").tolist() == list(range(40))
+        assert len(read(tmp_path / f"out/offsets.{form}")) == 13
+        assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+    def test_export_shows_no_more_than_the_cache(
+        self, site: Site, mistudio: Run, captured: str, tmp_path: Path
+    ) -> None:
+        rows = site.catalog.rows
+        rows.caches[captured] = rows.caches[captured].model_copy(
+            update={"sample_count": 4, "token_count": 10}
+        )
+
+        parsed(
+            mistudio(
+                *("activations", "export", captured, str(tmp_path / "out")),
+                *("--format", "npy", "--json"),
+            )
+        )
+
+        column = np.load(tmp_path / "out/layers.0.resid_post.npy")
+        np.testing.assert_array_equal(column, values(0)[:10])
+        assert np.load(tmp_path / "out/offsets.npy").tolist() == [0, 1, 3, 6, 10]
 
     def test_list_and_rm(self, mistudio: Run, captured: str) -> None:
         assert captured in mistudio("activations", "list").stdout

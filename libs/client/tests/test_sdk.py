@@ -216,6 +216,15 @@ def test_a_store_is_downloaded_and_checked(site: Site, client: Client, tmp_path:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_download_can_be_of_some_columns(client: Client, tmp_path: Path) -> None:
+    target = client.activations.download(
+        captured(client), tmp_path / "out", columns=["layers.1.resid_post"]
+    )
+
+    names = {path.partition("/")[0] for path in contents(target)}
+    assert names == {"manifest.json", "tokens", "layers.1.resid_post"}
+
+
 def test_a_damaged_download_is_refused_and_goes_on_where_it_stopped(
     site: Site, client: Client, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,7 +66,12 @@ class Activations:
         return self._transport.get(StoreFiles, f"/activations/{cache_id}/files")
 
     def download(
-        self, cache_id: str, dest: Path | str, *, on_progress: OnBytes | None = None
+        self,
+        cache_id: str,
+        dest: Path | str,
+        *,
+        columns: Collection[str] | None = None,
+        on_progress: OnBytes | None = None,
     ) -> Path:
         """Copy the cache's store into the directory ``dest``.
 
@@ -79,6 +84,9 @@ class Activations:
             Which cache.
         dest
             The directory to make. It must not exist, or be empty.
+        columns
+            Leave out the files of columns other than these, such as ``layers.6.resid_post``; the
+            manifest still names them. None for all.
         on_progress
             Called with bytes done and bytes in all.
 
@@ -97,7 +105,7 @@ class Activations:
         target = Path(dest)
         check_free(target)
         staging = target.with_name(f".{target.name}.{cache_id}.partial")
-        files = self.files(cache_id).files
+        files = [f for f in self.files(cache_id).files if _is_wanted(f.path, columns)]
         manifest = next((f for f in files if f.path == MANIFEST), None)
         if manifest is None:
             raise Corrupted("The store has no manifest.", reason="no_manifest")
@@ -181,6 +189,11 @@ class _Sum:
         self.done = done
         if self._report is not None:
             self._report(done, self._total)
+
+
+def _is_wanted(path: str, columns: Collection[str] | None) -> bool:
+    column = path.partition("/")[0]
+    return columns is None or not column.startswith("layers.") or column in columns
 
 
 def check_free(target: Path) -> None:

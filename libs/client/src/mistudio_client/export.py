@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .activations import check_free
 from .errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .activations import Activations
     from .datasets import OnBytes
 
@@ -70,26 +73,50 @@ def _export_arrays(
     activations: Activations, cache_id: str, dest: Path, form: Format, on_progress: OnBytes | None
 ) -> None:
     try:
-        import mistudio_activations
+        import numpy as np
 
-        from .arrays import write_arrays
+        import mistudio_activations
     except ImportError as error:
-        raise InvalidArgument(
-            f"Writing {form.value} needs a library that is not installed.",
-            field="format",
-            reason="missing_library",
-            remedy="Install it with: pip install 'mistudio-client[export]'",
-        ) from error
+        raise _missing(form) from error
+    if form is Format.PT and find_spec("torch") is None:
+        raise _missing(form)
     cache = activations.get(cache_id)
     staging = dest.with_name(f".{dest.name}.{cache_id}.export")
     store, arrays = staging / "store", staging / "arrays"
     # What an interrupted attempt has downloaded is kept beside these two and used again.
     for left_over in (store, arrays):
         shutil.rmtree(left_over, ignore_errors=True)
-    activations.download(cache_id, store, on_progress=on_progress)
+    activations.download(cache_id, store, columns=cache.hook_points, on_progress=on_progress)
     arrays.mkdir()
-    write_arrays(mistudio_activations.open(store), cache, arrays, torch=form is Format.PT)
+    # A cache may show fewer samples and layers than its store has.
+    whole = mistudio_activations.open(store)
+    view = whole.view(int(np.searchsorted(whole.offsets, cache.token_count)))
+    for column in cache.hook_points:
+        if form is Format.NPY:
+            mistudio_activations.export_npy(view, column, arrays / f"{column}.npy")
+        else:
+            mistudio_activations.export_pt(view, column, arrays / f"{column}.pt")
+    for name, values in (("input_ids", view.input_ids), ("offsets", view.offsets)):
+        if form is Format.NPY:
+            np.save(arrays / f"{name}.npy", values)
+        else:
+            _save_tensor(arrays / f"{name}.pt", np.array(values))
     if dest.is_dir():
         dest.rmdir()
     arrays.rename(dest)
     shutil.rmtree(staging)
+
+
+def _save_tensor(path: Path, values: NDArray[Any]) -> None:
+    import torch
+
+    torch.save(torch.from_numpy(values), path)
+
+
+def _missing(form: Format) -> InvalidArgument:
+    return InvalidArgument(
+        f"Writing {form.value} needs a library that is not installed.",
+        field="format",
+        reason="missing_library",
+        remedy="Install it with: pip install 'mistudio-client[export]'",
+    )
