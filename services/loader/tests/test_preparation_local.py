@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from mistudio_contracts import Dtype, Quantization
 from mistudio_contracts.errors import InsufficientStorage, InvalidInput, ModelLoadFailed
-from mistudio_loader.services import preparation
+from mistudio_loader.services import casting, preparation, writing
 
 
 def tensors_of(directory: Path) -> dict[str, torch.Tensor]:
@@ -37,7 +37,7 @@ def shard(directory: Path, count: int = 3) -> None:
     tensors = load_file(directory / "model.safetensors")
     (directory / "model.safetensors").unlink()
     names = sorted(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for part in range(count):
         file = f"model-{part + 1:05d}-of-{count:05d}.safetensors"
         mine = names[part::count]
@@ -104,10 +104,11 @@ def test_the_artifact_loads_in_transformers_with_the_dtype_it_names(
     source = checkpoint("gpt2")
     shard(source)
     made = prepare.directory(prepare(source, quantization=Quantization.BF16))
-    model = AutoModelForCausalLM.from_pretrained(made)
+    model: Any = AutoModelForCausalLM.from_pretrained(made)
     assert model.dtype is torch.bfloat16
     assert model.lm_head.weight.data_ptr() == model.transformer.wte.weight.data_ptr()
-    assert AutoTokenizer.from_pretrained(made)("one two").input_ids
+    tokenizer: Any = AutoTokenizer.from_pretrained(made)
+    assert tokenizer("one two").input_ids
     index = json.loads((made / "model.safetensors.index.json").read_text())
     stored = sum(t.nbytes for t in tensors_of(made).values())
     assert index["metadata"]["total_size"] == stored
@@ -147,7 +148,7 @@ def test_a_prepared_model_is_found_without_reading_its_weights(
     def refuse(*_: object) -> None:
         raise AssertionError("the weights were read")
 
-    monkeypatch.setattr(preparation, "copy_file", refuse)
+    monkeypatch.setattr(writing, "copy_file", refuse)
     assert prepare(source).artifact == first.artifact
 
 
@@ -182,11 +183,14 @@ def test_a_damaged_artifact_is_made_anew(prepare: Any, checkpoint: Any) -> None:
 
 
 def test_no_local_path_is_written_into_the_artifact(
-    prepare: Any, checkpoint: Any, tmp_path: Path
+    prepare: Any, checkpoint: Any, configure: Any, tmp_path: Path
 ) -> None:
-    made = prepare.directory(prepare(checkpoint(), quantization=Quantization.FP16))
+    source = checkpoint()
+    configure(source, _name_or_path=str(source))
+    made = prepare.directory(prepare(source, quantization=Quantization.FP16))
     manifest = json.loads((made / "artifact.json").read_text())
-    assert str(tmp_path) not in (made / "artifact.json").read_text()
+    for name in ("artifact.json", "config.json"):
+        assert str(tmp_path) not in (made / name).read_text()
     assert manifest["model_identifier"] is None
     assert set(manifest["source_sha256"]) >= {"model.safetensors", "config.json", "tokenizer.json"}
     assert {f["name"] for f in manifest["files"]} == {p.name for p in made.iterdir()} - {
@@ -255,14 +259,14 @@ def test_a_file_that_changes_under_our_hands_is_not_prepared(
     prepare: Any, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = checkpoint()
-    copy = preparation.copy_file
+    copy = casting.copy_file
 
     def and_touch(path: Path, target: Path, tell: Any) -> Any:
         done = copy(path, target, tell)
         path.write_bytes(path.read_bytes())
         return done
 
-    monkeypatch.setattr(preparation, "copy_file", and_touch)
+    monkeypatch.setattr(writing, "copy_file", and_touch)
     with pytest.raises(ModelLoadFailed) as caught:
         prepare(source)
     assert caught.value.details["reason"] == "source_changed"

@@ -45,8 +45,8 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
     """
     broker = create_broker(settings, SERVICE)
     publisher = Publisher(broker, SERVICE)
-    children = Children()
-    cancellations = Cancellations(children)
+    cancellations = Cancellations()
+    children = Children(cancellations)
     artifacts = Workshop(settings.model_cache_dir)
     canonical = Workshop(settings.dataset_cache_dir)
     done = DoneIngestions(canonical)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 from mistudio_contracts import MiStudioError
@@ -52,7 +53,8 @@ def hub_errors(identifier: str, field: str = "model_identifier") -> Iterator[Non
         ) from error
     except hf.HfHubHTTPError as error:
         raise _from_status(error, identifier, field) from error
-    except (httpx2.HTTPError, hf.OfflineModeIsEnabled) as error:
+    except (httpx2.HTTPError, hf.OfflineModeIsEnabled, json.JSONDecodeError) as error:
+        # Something between us and the hub may answer with a page of its own.
         raise _unreachable() from error
     except OSError as error:
         # The library reports a body of the wrong length as an OSError without a number.

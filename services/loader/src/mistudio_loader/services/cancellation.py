@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-
-from .children import Children
+from collections.abc import Callable, Iterable
 
 _REMEMBERED = 10_000
 
 
 class Cancellations:
-    """Remembers voided tasks and ends the work on them.
+    """Remembers voided tasks and tells those who work on them.
 
     A cancel may arrive before its order does, so that voided tasks are remembered for a while.
     """
 
-    def __init__(self, children: Children) -> None:
-        self._children = children
+    def __init__(self) -> None:
         self._void: OrderedDict[str, None] = OrderedDict()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def on_cancel(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with each task that is voided."""
+        self._listeners.append(listener)
 
     def cancel(self, task_ids: Iterable[str]) -> None:
-        """Void tasks and kill their child processes."""
+        """Void tasks."""
         for task_id in task_ids:
             self._void[task_id] = None
             self._void.move_to_end(task_id)
-            self._children.kill(task_id)
+            for listener in self._listeners:
+                listener(task_id)
         while len(self._void) > _REMEMBERED:
             self._void.popitem(last=False)
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from mistudio_contracts import ErrorBody, LoadStage, MiStudioError
 from mistudio_loader.domain.progress import Step
 
+from .cancellation import Cancellations
+
 _LINE_LIMIT = 64 * 1024 * 1024
 HUB_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -38,10 +40,19 @@ class ChildCrashed(Exception):
 
 
 class Children:
-    """Starts child processes, one a task, and ends them on request."""
+    """Starts child processes, and ends those whose task is voided.
 
-    def __init__(self) -> None:
-        self._running: dict[str, asyncio.subprocess.Process] = {}
+    Parameters
+    ----------
+    cancellations
+        The voided tasks.
+    """
+
+    def __init__(self, cancellations: Cancellations | None = None) -> None:
+        self._cancellations = cancellations or Cancellations()
+        self._cancellations.on_cancel(self._kill)
+        # A task delivered twice has two children for a while.
+        self._running: dict[asyncio.subprocess.Process, str] = {}
 
     async def run(
         self,
@@ -68,25 +79,21 @@ class Children:
             limit=_LINE_LIMIT,
             env={**os.environ, **HUB_ENVIRONMENT},
         )
-        self._running[task_id] = process
+        self._running[process] = task_id
         try:
+            if task_id in self._cancellations:
+                process.kill()
             return await self._talk(process, kind, job, on_step)
         finally:
-            self._running.pop(task_id, None)
+            del self._running[process]
             if process.returncode is None:
                 process.kill()
             await process.wait()
 
-    def kill(self, task_id: str) -> None:
-        """End a task's child process, if it has one."""
-        process = self._running.get(task_id)
-        if process is not None and process.returncode is None:
-            process.kill()
-
-    @property
-    def pids(self) -> dict[str, int]:
-        """Task → process id of its child."""
-        return {task_id: process.pid for task_id, process in self._running.items()}
+    def _kill(self, task_id: str) -> None:
+        for process, task in self._running.items():
+            if task == task_id and process.returncode is None:
+                process.kill()
 
     async def _talk(
         self,

@@ -97,6 +97,7 @@ def fetch(
             shutil.rmtree(directory, ignore_errors=True)
             with contextlib.suppress(OSError):
                 directory.with_name(directory.name + ".lock").unlink()
+                directory.parent.rmdir()
     finally:
         lock.release()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 
 from mistudio_contracts import ErrorCode, MiStudioError
-from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.errors import ModelLoadFailed, ServiceUnavailable
 from mistudio_contracts.reports import LoadProgressedReport, ModelPreparedReport
 from mistudio_contracts.rpc import InspectModelRequest
 from mistudio_contracts.subjects import LIVE_LOAD
@@ -24,6 +25,8 @@ from .cancellation import Cancellations
 from .checkpoints import inspect, open_checkpoint
 from .children import ChildDied, Children
 from .reporting import LiveProgress
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -111,7 +114,11 @@ class Models:
         )
 
     async def _tell(self, report: LoadProgressedReport) -> None:
-        await self.publisher.publish(LIVE_LOAD, report, entity_id=report.model_id)
+        try:
+            await self.publisher.publish(LIVE_LOAD, report, entity_id=report.model_id)
+        except ServiceUnavailable as error:
+            # Watchers miss a step; the work goes on.
+            logger.info("progress was not told", extra={"cause": error.message})
 
 
 def _died(error: ChildDied) -> ModelLoadFailed:

@@ -7,20 +7,15 @@ what is not is swept or resumed by the next attempt.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 from mistudio_contracts import Dtype, LoadStage, Quantization, Source
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
 from mistudio_loader.domain.checkpoint import (
     CONFIG,
-    GENERATION_CONFIG,
-    INDEX,
     Selection,
-    render_index,
 )
 from mistudio_loader.domain.fingerprint import artifact_fingerprint
 from mistudio_loader.domain.headers import cast_layout
@@ -28,14 +23,15 @@ from mistudio_loader.domain.progress import Step
 from mistudio_loader.hub.client import HubClient
 from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
-from mistudio_loader.storage.digests import DigestIndex, Stamp, canonical_json
+from mistudio_loader.storage.digests import DigestIndex, Stamp
 from mistudio_loader.storage.disk import disk_errors, require_space, write_file
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
 
-from .casting import Written, cast_file, copy_file, needs_cast
+from .casting import Written
 from .checkpoints import HubCheckpoint, Inspection, LocalCheckpoint, inspect, open_checkpoint
 from .fetching import Fetched, fetch
+from .writing import without_paths, write_small, write_weights
 
 _TARGETS: dict[Quantization, Dtype] = {
     Quantization.FP16: Dtype.FLOAT16,
@@ -193,11 +189,12 @@ class Preparation:
         fetched: Fetched,
         stamps: dict[str, Stamp] | None = None,
     ) -> Prepared:
+        cast_to = None if self._job.quantization is Quantization.NONE else dtype
         with self._workshop.stage(self._job.task_id) as staging:
-            written = self._write_weights(inspection, staging, dtype, fetched)
+            written = write_weights(inspection, fetched, staging, cast_to, self._tell)
             for name, done in written.items():
                 self._check_source(fetched, name, done, stamps)
-            files = self._write_small(inspection, small, staging, dtype)
+            files = write_small(inspection, small, staging, dtype)
             files += [
                 StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()
             ]
@@ -214,7 +211,7 @@ class Preparation:
                 bytes=sum(done.bytes for done in written.values()),
                 files=sorted(files, key=lambda f: f.name),
                 source_sha256={**sources, **{name: _sha256(raw) for name, raw in small.items()}},
-                facts=inspection.facts,
+                facts=without_paths(inspection.facts),
                 tools=_tools(),
             )
             write_file(staging / MANIFEST, manifest.to_bytes())
@@ -222,30 +219,6 @@ class Preparation:
                 self._workshop.remove(fingerprint)
             self._workshop.publish(staging, fingerprint)
         return Prepared(facts=inspection.facts, artifact=manifest.artifact())
-
-    def _write_weights(
-        self, inspection: Inspection, staging: Path, dtype: Dtype, fetched: Fetched
-    ) -> dict[str, Written]:
-        total = inspection.facts.weight_bytes or 0
-        before = 0
-        written: dict[str, Written] = {}
-        casting = self._job.quantization is not Quantization.NONE
-        message = f"Casting to {dtype}." if casting else "Copying the weights."
-
-        def tell_done(done: int) -> None:
-            self._tell(Step(LoadStage.QUANTIZING, message, before + done, total))
-
-        tell_done(0)
-        for name, header in inspection.headers.items():
-            source, target = fetched.directory / name, staging / name
-            if casting and needs_cast(header, dtype):
-                written[name] = cast_file(source, header, target, dtype, tell_done)
-            elif fetched.owned and (digest := fetched.digests[name]) and _linked(source, target):
-                written[name] = Written(digest, digest, target.stat().st_size)
-            else:
-                written[name] = copy_file(source, target, tell_done)
-            before += header.data_offset + header.data_bytes
-        return written
 
     def _check_source(
         self, fetched: Fetched, name: str, done: Written, stamps: dict[str, Stamp] | None
@@ -265,54 +238,11 @@ class Preparation:
         if stamps is not None:
             self._digests.put(fetched.directory / name, stamps[name], done.source_sha256)
 
-    def _write_small(
-        self, inspection: Inspection, small: dict[str, bytes], staging: Path, dtype: Dtype
-    ) -> list[StoredFile]:
-        contents = {name: small[name] for name in inspection.selection.tokenizer}
-        if GENERATION_CONFIG in small:
-            contents[GENERATION_CONFIG] = small[GENERATION_CONFIG]
-        contents[CONFIG] = adapt_config(small[CONFIG], dtype)
-        if len(inspection.headers) > 1:
-            keep = self._job.quantization is Quantization.NONE
-            tensors = {n: [t.name for t in h.tensors] for n, h in inspection.headers.items()}
-            total = sum(
-                header.data_bytes
-                if keep
-                else sum(t.end - t.start for t in cast_layout(header, dtype))
-                for header in inspection.headers.values()
-            )
-            contents[INDEX] = render_index(tensors, total)
-        for name, content in contents.items():
-            write_file(staging / name, content)
-        return [
-            StoredFile(name=name, bytes=len(content), sha256=_sha256(content))
-            for name, content in contents.items()
-        ]
-
-
-def _linked(source: Path, target: Path) -> bool:
-    """Give a file a second name; False where the file system cannot."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        return False
-    return True
-
-
-def adapt_config(raw: bytes, dtype: Dtype) -> bytes:
-    """Return ``config.json`` naming the artifact's dtype, and no remote code."""
-    config = json.loads(raw)
-    config.pop("auto_map", None)
-    config["dtype"] = dtype.value
-    if "torch_dtype" in config:
-        config["torch_dtype"] = dtype.value
-    return canonical_json(config)
-
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def _tools() -> dict[str, str]:
-    packages = ("mistudio-loader", "torch", "safetensors", "huggingface-hub")
+    packages = ("mistudio-loader", "torch", "huggingface-hub")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
