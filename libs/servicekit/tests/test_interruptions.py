@@ -1,6 +1,7 @@
 """The server dies, consumers are deleted, workers leave: nothing is lost, nothing spins."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -212,6 +213,24 @@ async def test_a_connection_closed_for_good_is_told(bus: Bus) -> None:
     assert "for good" in str(life.failure)
 
 
+async def test_a_server_that_is_full_when_it_comes_back_is_waited_for(
+    server: NatsServer, bus: Bus, publisher: Publisher
+) -> None:
+    broker, seen = bus.broker(), Seen()
+    consume(broker, SUBJECT, seen)
+    async with bus.run(broker) as life:
+        server.kill()
+        await until(lambda: _not_ready(life))
+        refused = asyncio.Event()
+        async with await asyncio.start_server(_full(refused), "127.0.0.1", server.port):
+            await asyncio.wait_for(refused.wait(), 20)
+        server.start()
+        await until(lambda: _ready(life))
+        await publisher.publish(SUBJECT, load("m_a"), entity_id="m_a")
+        await until(partial(_came, seen, "m_a"))
+        assert life.failure is None
+
+
 async def test_an_ordinary_stop_is_not_taken_for_a_loss(bus: Bus) -> None:
     broker = bus.broker()
     lost = []
@@ -226,6 +245,21 @@ async def _ready(life: Life) -> bool:
 
 async def _not_ready(life: Life) -> bool:
     return not await _ready(life)
+
+
+def _full(refused: asyncio.Event) -> Callable[..., Awaitable[None]]:
+    """Speak as a server that takes no more connections."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576,"headers":true}\r\n')
+        mine = b"mistudio-catalog" in await reader.readline()
+        writer.write(b"-ERR 'maximum connections exceeded'\r\n")
+        await writer.drain()
+        writer.close()
+        if mine:
+            refused.set()
+
+    return speak
 
 
 def _came(seen: Seen, model_id: str) -> bool:

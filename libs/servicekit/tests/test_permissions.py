@@ -1,7 +1,9 @@
 """The deployed server's users: each service can do its work, and nothing beside it."""
 
+import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -47,8 +49,16 @@ include {accounts}
 class Site:
     """A server with the deployed users."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: "subprocess.Popen[bytes]", accounts: Path) -> None:
         self.port = port
+        self._process = process
+        self._accounts = accounts
+
+    def dismiss(self, user: str) -> None:
+        """Take a user away from the running server."""
+        text = self._accounts.read_text()
+        self._accounts.write_text(text.replace(f"user: {user}\n", f"user: former-{user}\n"))
+        self._process.send_signal(signal.SIGHUP)
 
     def url(self, user: str) -> str:
         return f"nats://{user}:p-{user}@127.0.0.1:{self.port}"
@@ -73,11 +83,12 @@ class Site:
 
 
 @pytest.fixture
-def site_port(tmp_path: Path) -> Iterator[int]:
+def bare_site(tmp_path: Path) -> Iterator[Site]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # An include is looked for beside the file that names it.
-    (tmp_path / "accounts.conf").write_text(render_accounts())
+    accounts = tmp_path / "accounts.conf"
+    accounts.write_text(render_accounts())
     config = tmp_path / "nats.conf"
     config.write_text(
         CONFIG.format(port=port, store=tmp_path / "store", accounts="./accounts.conf")
@@ -87,15 +98,14 @@ def site_port(tmp_path: Path) -> Iterator[int]:
         env={**os.environ, **PASSWORDS},
         stderr=subprocess.DEVNULL,
     ) as process:
-        yield port
+        yield Site(port, process, accounts)
         process.terminate()
 
 
 @pytest_asyncio.fixture
-async def site(site_port: int) -> Site:
-    found = Site(site_port)
-    await provision(found.url("provision"), ["default"])
-    return found
+async def site(bare_site: Site) -> Site:
+    await provision(bare_site.url("provision"), ["default"])
+    return bare_site
 
 
 def test_the_committed_files_are_the_contracts() -> None:
@@ -304,3 +314,25 @@ async def test_the_gateway_replays_events_in_order(site: Site) -> None:
         await replay.unsubscribe()
         assert (await stream.stream_info("EVENTS")).state.messages == 3
         assert gateway.denied == []
+
+
+async def test_a_service_whose_user_is_taken_away_cannot_go_on(site: Site) -> None:
+    broker = site.broker("catalog")
+
+    async def handle(payload: Any, delivery: Delivery) -> None:
+        raise AssertionError("nothing comes")
+
+    consume(broker, subjects.MODEL_LOAD, handle)
+    async with running(ServiceApp("catalog", broker)) as life:
+        site.dismiss("catalog")
+        await asyncio.wait_for(life.failed.wait(), 20)
+        assert not (await life.readiness())["nats"]
+    assert "for good" in str(life.failure)
+
+
+async def test_a_wrong_password_is_known_at_once(site: Site) -> None:
+    url = f"nats://catalog:wrong@127.0.0.1:{site.port}"
+    broker = create_broker(ServiceSettings(nats_url=url), "catalog")
+    with pytest.raises(ServiceUnavailable, match="refuses this service's user"):
+        async with running(ServiceApp("catalog", broker)):
+            pass

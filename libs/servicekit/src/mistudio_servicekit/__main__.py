@@ -1,52 +1,87 @@
-"""``python -m mistudio_servicekit``: prepare a NATS server for the services."""
+"""``python -m mistudio_servicekit``: prepare a NATS server, and look after its dead letters."""
 
 import argparse
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TypeVar
+
+from nats.aio.client import Client
 
 from mistudio_contracts.errors import MiStudioError
 
 from . import logs
+from .letters import dead_letters, replay, sweep
 from .permissions import render_accounts
-from .provision import provision
+from .provision import connect, provision
 from .render import render_topology
+
+T = TypeVar("T")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command of the kit and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mistudio_servicekit")
-    commands = parser.add_subparsers(dest="command", required=True)
-    make = commands.add_parser("provision", help="create and update streams and consumers")
-    make.add_argument(
-        "--nats-url",
-        default=os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
-        help="default: NATS_URL, else nats://127.0.0.1:4222",
-    )
-    commands.add_parser("topology", help="print streams and consumers as YAML")
-    accounts = commands.add_parser("accounts", help="print the NATS users and their permissions")
-    for command in (make, accounts):
-        command.add_argument(
-            "--pools",
-            default=os.environ.get("MISTUDIO_POOLS", "default"),
-            help="comma-separated; default: MISTUDIO_POOLS, else 'default'",
-        )
-    chosen = parser.parse_args(argv)
+    chosen = _parser().parse_args(argv)
+    pools = [pool.strip() for pool in getattr(chosen, "pools", "").split(",") if pool.strip()]
     if chosen.command == "topology":
         sys.stdout.write(render_topology())
         return 0
-    pools = [pool.strip() for pool in chosen.pools.split(",") if pool.strip()]
     if chosen.command == "accounts":
         sys.stdout.write(render_accounts(pools))
         return 0
     logs.configure("provision", os.environ.get("LOG_LEVEL", "INFO"))
     try:
-        asyncio.run(provision(chosen.nats_url, pools))
+        if chosen.command == "provision":
+            asyncio.run(provision(chosen.nats_url, pools))
+        elif chosen.command == "sweep":
+            moved = asyncio.run(_with(chosen.nats_url, lambda bus: sweep(bus, tuple(pools))))
+            sys.stdout.write(f"{moved}\n")
+        elif chosen.command == "replay":
+            sequence = asyncio.run(_with(chosen.nats_url, lambda bus: replay(bus, chosen.sequence)))
+            sys.stdout.write(f"{sequence}\n")
+        else:
+            for letter in asyncio.run(_with(chosen.nats_url, dead_letters)):
+                sys.stdout.write(json.dumps(asdict(letter)) + "\n")
     except MiStudioError as error:
-        remedy = error.details.get("remedy", "")
-        sys.stderr.write(f"{error.message} {remedy}\n")
+        sys.stderr.write(f"{error.message} {error.details.get('remedy', '')}\n")
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mistudio_servicekit")
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("provision", help="create and update streams and consumers")
+    commands.add_parser("topology", help="print streams and consumers as YAML")
+    accounts = commands.add_parser("accounts", help="print the NATS users and their permissions")
+    dead = commands.add_parser("dead", help="list messages that could not be handled, as JSON")
+    again = commands.add_parser("replay", help="put a dead letter back where it came from")
+    again.add_argument("sequence", type=int, help="its place, as `dead` shows it")
+    clean = commands.add_parser("sweep", help="bury what no consumer will be given again")
+    for command in (make, accounts, clean):
+        command.add_argument(
+            "--pools",
+            default=os.environ.get("MISTUDIO_POOLS", "default"),
+            help="comma-separated; default: MISTUDIO_POOLS, else 'default'",
+        )
+    for command in (make, dead, again, clean):
+        command.add_argument(
+            "--nats-url",
+            default=os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
+            help="default: NATS_URL, else nats://127.0.0.1:4222",
+        )
+    return parser
+
+
+async def _with(url: str, work: Callable[[Client], Awaitable[T]]) -> T:
+    client = await connect(url)
+    try:
+        return await work(client)
+    finally:
+        await client.close()
 
 
 if __name__ == "__main__":

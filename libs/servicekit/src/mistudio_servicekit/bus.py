@@ -1,14 +1,12 @@
 """The connection to the bus, and the one way to publish on it."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 import nats.errors
 import nats.js.errors
@@ -39,24 +37,31 @@ LEAVE_WITHIN = 8.0
 """Seconds until a process that lost the bus for good is gone, whatever it does."""
 
 
+REFUSED = "authorization violation"
+_ATTRIBUTE = "_mistudio_connection"
+
+
 @dataclass
 class Connection:
     """What the kit knows of a broker's connection.
 
     ``lost`` is called when the client has given up for good; by default the process ends, since
-    nothing it could still do would be heard. ``denied`` holds the last refusals of the server.
+    nothing it could still do would be heard. ``denied`` holds the last refusals of the server,
+    ``trouble`` the error that was logged last.
     """
 
     lost: Callable[[], None]
     denied: list[str] = field(default_factory=list)
-
-
-_connections: "WeakKeyDictionary[NatsBroker, Connection]" = WeakKeyDictionary()
+    trouble: str = ""
 
 
 def connection_of(broker: NatsBroker) -> Connection:
     """Return the state of the broker's connection."""
-    return _connections.setdefault(broker, Connection(leave_process))
+    found: Connection | None = getattr(broker, _ATTRIBUTE, None)
+    if found is None:
+        found = Connection(leave_process)
+        setattr(broker, _ATTRIBUTE, found)
+    return found
 
 
 def leave_process() -> None:
@@ -84,16 +89,26 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
     registry = CollectorRegistry()
 
     async def on_error(error: Exception) -> None:
-        text = str(error)
+        text = str(error) or type(error).__name__
+        known = connection_of(broker)
         if "permissions violation" in text.lower():
-            connection_of(broker).denied[:] = [*connection_of(broker).denied[-9:], text]
-        log.warning("The bus reports an error.", extra={"error": text or type(error).__name__})
+            known.denied[:] = [*known.denied[-9:], text]
+        if REFUSED in text.lower():
+            if not broker.running:
+                raise error  # Ends the first connect; waiting would not help.
+            log.critical("The bus refuses this service's user; leaving.")
+            known.lost()
+        # A server that is away is an error each second: once is enough.
+        if text != known.trouble:
+            known.trouble = text
+            log.warning("The bus reports an error.", extra={"error": text})
 
     async def on_disconnected() -> None:
         if broker.running:
             log.warning("The connection to the bus is broken; reconnecting.")
 
     async def on_reconnected() -> None:
+        connection_of(broker).trouble = ""
         log.info("The bus is connected again.")
 
     async def on_closed() -> None:
@@ -105,7 +120,6 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
         settings.nats_url,
         name=f"mistudio-{service}",
         inbox_prefix=f"_INBOX_{service}",
-        error_cb=on_error,
         disconnected_cb=on_disconnected,
         reconnected_cb=on_reconnected,
         closed_cb=on_closed,
@@ -127,8 +141,10 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
         specification_url="nats://nats:4222",
         description="NATS JetStream",
     )
+    # FastStream's own callback raises at errors that pass, such as too many connections, and by
+    # that ends the client's reconnecting for ever, in silence.
+    broker._connection_kwargs["error_cb"] = on_error
     register_metrics(broker, registry)
-    connection_of(broker)
     return broker
 
 
@@ -265,14 +281,12 @@ def _not_kept(broker: NatsBroker, subject: str, error: Exception) -> ServiceUnav
             remedy="Make room in the stream, or look at its limits.",
         )
     # A publish that the server denies is never answered: it looks like a timeout.
-    with contextlib.suppress(IncorrectState):
-        denied = [text for text in connection_of(broker).denied if f'"{subject}"' in text]
-        if denied:
-            return ServiceUnavailable(
-                f"The bus user of this service may not publish on {subject}.",
-                reason="permission_denied",
-                remedy="Give its user the permission in the server's accounts file.",
-            )
+    if any(f'"{subject}"'.lower() in text.lower() for text in connection_of(broker).denied):
+        return ServiceUnavailable(
+            f"The bus user of this service may not publish on {subject}.",
+            reason="permission_denied",
+            remedy="Give its user the permission in the server's accounts file.",
+        )
     return ServiceUnavailable(
         f"The bus has not confirmed a message for {subject} in time.",
         reason="not_confirmed",

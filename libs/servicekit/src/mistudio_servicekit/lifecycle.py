@@ -103,7 +103,7 @@ class Life:
             await hook()
         try:
             await asyncio.wait_for(self.app.broker.connect(), CONNECT_SECONDS)
-        except asyncio.TimeoutError as error:
+        except (asyncio.TimeoutError, nats.errors.Error, OSError) as error:
             raise _no_answer() from error
         await self._wait_for_consumers()
         await self.app.broker.start()

@@ -55,7 +55,18 @@ def users(pools: Sequence[str]) -> list[User]:
     _add_uploads(next(user for user in found if user.name == "gateway"), reads=False)
     _add_uploads(next(user for user in found if user.name == "loader"), reads=True)
     _add_replay(next(user for user in found if user.name == "gateway"))
-    found.append(User("provision", publish=["$JS.API.>"], subscribe=["_INBOX_provision.>"]))
+    found.append(
+        User(
+            "provision",
+            # The streams that dead letters are swept from and replayed to.
+            publish=[
+                "$JS.API.>",
+                "dead.>",
+                *_names(of_kind(Kind.COMMAND, Kind.WORK, Kind.REPORT), pools),
+            ],
+            subscribe=["_INBOX_provision.>"],
+        )
+    )
     found.append(
         User(
             "client",

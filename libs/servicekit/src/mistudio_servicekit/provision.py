@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import nats
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -22,6 +23,8 @@ from nats.js.errors import APIError, NotFoundError
 from mistudio_contracts import topology
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 
+from .letters import sweep
+
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 30.0
@@ -29,6 +32,8 @@ CONNECT_SECONDS = 30.0
 
 async def provision(nats_url: str, pools: Sequence[str]) -> None:
     """Create what is missing and update what differs. Runs again change nothing.
+
+    Messages that no consumer will ever be given again are moved to the DEAD stream.
 
     Streams and consumers that the topology does not name are left alone.
 
@@ -46,7 +51,7 @@ async def provision(nats_url: str, pools: Sequence[str]) -> None:
     MiStudioError
         When the server refuses; ``details`` name the stream or consumer.
     """
-    client = await _connect(nats_url)
+    client = await connect(nats_url)
     try:
         jetstream = client.jetstream(timeout=10)
         for stream in topology.streams():
@@ -54,11 +59,21 @@ async def provision(nats_url: str, pools: Sequence[str]) -> None:
         for consumer in topology.consumers(tuple(pools)):
             await _tried(consumer.name, _consumer(jetstream, consumer))
         await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream))
+        if moved := await sweep(client, tuple(pools)):
+            log.warning("Found %d messages that no consumer would be given again.", moved)
     finally:
         await client.close()
 
 
-async def _connect(url: str) -> Any:
+async def connect(url: str) -> Client:
+    """Connect as an operator.
+
+    Raises
+    ------
+    ServiceUnavailable
+        When the bus does not answer within half a minute, or refuses the user.
+    """
+
     async def ignore(error: Exception) -> None:
         log.debug("Connecting failed: %s", error)
 

@@ -1,7 +1,7 @@
 """Tracing and metrics: one tracer provider a process, one registry a broker."""
 
 import os
-from weakref import WeakKeyDictionary
+import threading
 
 from faststream.nats import NatsBroker
 from opentelemetry import trace
@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
 
 _providers: dict[str, TracerProvider] = {}
-_registries: "WeakKeyDictionary[NatsBroker, Metrics]" = WeakKeyDictionary()
+FLUSH_SECONDS = 1.5
+_ATTRIBUTE = "_mistudio_metrics"
 
 
 class Metrics:
@@ -43,13 +44,15 @@ class Metrics:
 
 def register_metrics(broker: NatsBroker, registry: CollectorRegistry) -> Metrics:
     """Let the kit count this broker's messages in ``registry``."""
-    metrics = _registries[broker] = Metrics(registry)
+    metrics = Metrics(registry)
+    setattr(broker, _ATTRIBUTE, metrics)
     return metrics
 
 
 def metrics_of(broker: NatsBroker) -> Metrics:
     """Return the broker's metrics, with a registry of its own if none was given."""
-    return _registries.get(broker) or register_metrics(broker, CollectorRegistry())
+    found: Metrics | None = getattr(broker, _ATTRIBUTE, None)
+    return found or register_metrics(broker, CollectorRegistry())
 
 
 def render_metrics(broker: NatsBroker) -> bytes:
@@ -64,7 +67,11 @@ def tracer_provider(service: str) -> TracerProvider:
     only where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says so.
     """
     if service not in _providers:
-        provider = TracerProvider(resource=Resource.create({"service.name": f"mistudio-{service}"}))
+        # Left to the interpreter, the last export would wait for a collector that is away.
+        provider = TracerProvider(
+            resource=Resource.create({"service.name": f"mistudio-{service}"}),
+            shutdown_on_exit=False,
+        )
         if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
             # The exporter and its HTTP client cost a tenth of a second: only for who wants them.
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -78,7 +85,12 @@ def tracer_provider(service: str) -> TracerProvider:
 
 
 def flush_traces() -> None:
-    """Send what is still buffered, and stop."""
-    for provider in _providers.values():
-        provider.shutdown()
+    """Send what is still buffered, as far as that takes no longer than a moment."""
+    flushing = [
+        threading.Thread(target=provider.shutdown, daemon=True) for provider in _providers.values()
+    ]
     _providers.clear()
+    for thread in flushing:
+        thread.start()
+    for thread in flushing:
+        thread.join(FLUSH_SECONDS)
