@@ -1,0 +1,1 @@
+"""Decisions without torch, bus or disk."""

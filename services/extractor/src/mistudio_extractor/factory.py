@@ -1,0 +1,111 @@
+"""The extractor's only wiring."""
+
+from __future__ import annotations
+
+import os
+
+from faststream.nats import NatsBroker
+
+from mistudio_contracts import subjects
+from mistudio_servicekit.app import ServiceApp
+from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
+from mistudio_servicekit.cancellation import Cancellations
+from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.rpc import serve
+
+from .config import ExtractorSettings
+from .handlers.extractions import ExtractionHandlers
+from .handlers.models import ModelHandlers
+from .services.capturing import Capturing
+from .services.committing import Committing
+from .services.device import Device
+from .services.heartbeat import Heartbeat
+from .services.planning import Planning
+from .services.residency import Residency
+from .services.stores import Stores
+from .storage.layout import Layout
+
+SERVICE = "extractor"
+PUBLISHED = (
+    subjects.REPORT_PLACED,
+    subjects.REPORT_PLACE_FAILED,
+    subjects.REPORT_EVICTED,
+    subjects.REPORT_PLANNED,
+    subjects.REPORT_SHARD,
+    subjects.REPORT_COMMITTED,
+    subjects.REPORT_EXTRACTION_FAILED,
+    subjects.REPORT_STORE_EVICTED,
+    subjects.LIVE_LOAD,
+    subjects.LIVE_SHARD,
+    subjects.RPC_DEVICE_REPORT,
+)
+
+
+def create_app(settings: ExtractorSettings) -> ServiceApp:
+    """Return the extractor, wired and not yet started.
+
+    The store's directory is made if it is not there.
+    """
+    broker = create_broker(settings, SERVICE)
+    publisher = Publisher(broker, SERVICE)
+    cancellations = Cancellations()
+    layout = Layout(settings)
+    device = Device(settings)
+
+    async def evicted(model_id: str, task_id: str, reason: str, freed_bytes: int) -> None:
+        await models.evicted(model_id, task_id, reason, freed_bytes)
+
+    residency = Residency(device, layout, settings.max_resident_models, evicted)
+    models = ModelHandlers(residency, device, cancellations, publisher)
+    extractions = ExtractionHandlers(
+        device,
+        residency,
+        Planning(layout),
+        Capturing(layout),
+        Committing(layout),
+        Stores(layout),
+        cancellations,
+        publisher,
+    )
+    heartbeat = Heartbeat(broker, settings.pool, device, residency, layout, cancellations)
+    _subscribe(broker, settings.pool, models, extractions)
+    declare_publishers(broker, PUBLISHED, settings.pool)
+
+    async def stop() -> None:
+        await heartbeat.stop()
+        await extractions.close()
+        device.close()
+
+    async def writable() -> bool:
+        return os.access(layout.stores, os.W_OK)
+
+    return ServiceApp(
+        name=SERVICE,
+        broker=broker,
+        on_start=[],
+        on_started=[heartbeat.start],
+        on_stop=[stop],
+        ready={"store": writable, "heartbeat": heartbeat.alive},
+    )
+
+
+def describe() -> NatsBroker:
+    """Return the broker with everything registered and nothing connected, for AsyncAPI."""
+    return create_app(ExtractorSettings()).broker
+
+
+def _subscribe(
+    broker: NatsBroker, pool: str, models: ModelHandlers, extractions: ExtractionHandlers
+) -> None:
+    consume(broker, subjects.WORK_PLACE, models.place, pool=pool, on_give_up=models.give_up)
+    for subject, handler in (
+        (subjects.WORK_PLAN, extractions.plan),
+        (subjects.WORK_SHARD, extractions.capture),
+        (subjects.WORK_COMMIT, extractions.commit),
+    ):
+        consume(broker, subject, handler, pool=pool, on_give_up=extractions.give_up)
+    consume(broker, subjects.WORK_EVICT_STORE, extractions.evict, pool=pool)
+    listen(broker, subjects.CONTROL_RELEASE, models.release, pool=pool, shared=False)
+    listen(broker, subjects.CONTROL_CANCEL, models.cancel, pool=pool, shared=False)
+    serve(broker, subjects.RPC_STORE_FILES, extractions.files, pool=pool)
+    serve(broker, subjects.RPC_STORE_READ, extractions.read, pool=pool)

@@ -1,0 +1,1 @@
+"""From messages to services and back."""

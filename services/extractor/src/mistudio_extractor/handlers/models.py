@@ -1,0 +1,92 @@
+"""Orders about models: bring in, let go."""
+
+from __future__ import annotations
+
+from mistudio_contracts import subjects
+from mistudio_contracts.errors import MiStudioError
+from mistudio_contracts.reports import (
+    LoadProgressedReport,
+    ModelEvictedReport,
+    ModelPlacedReport,
+    ModelWorkFailedReport,
+)
+from mistudio_contracts.rpc import CancelWork, ReleaseModel
+from mistudio_contracts.states import LoadStage
+from mistudio_contracts.values import Failure
+from mistudio_contracts.work import PlaceModel
+from mistudio_extractor.services.device import Device
+from mistudio_extractor.services.residency import Residency
+from mistudio_servicekit.bus import Publisher
+from mistudio_servicekit.cancellation import Cancellations
+from mistudio_servicekit.consume import Delivery
+
+PLACING_FROM = 85.0
+
+
+class ModelHandlers:
+    """Handlers of ``work.*.model.place`` and ``control.*``."""
+
+    def __init__(
+        self,
+        residency: Residency,
+        device: Device,
+        cancellations: Cancellations,
+        publisher: Publisher,
+    ) -> None:
+        self._residency, self._device = residency, device
+        self._cancellations, self._publisher = cancellations, publisher
+
+    async def place(self, order: PlaceModel, delivery: Delivery) -> None:
+        """Bring a model in and report what it takes."""
+        if order.task_id in self._cancellations:
+            return
+        started = LoadProgressedReport(
+            task_id=order.task_id,
+            model_id=order.model_id,
+            stage=LoadStage.PLACING,
+            progress=PLACING_FROM,
+            message="Placing in device memory",
+        )
+        await self._publisher.publish(subjects.LIVE_LOAD, started, entity_id=order.model_id)
+        resident = await self._residency.place(order.model_id, order.task_id, order.artifact)
+        if order.task_id in self._cancellations:
+            await self._residency.release(order.model_id, order.task_id)
+            return
+        report = ModelPlacedReport(
+            task_id=order.task_id,
+            model_id=order.model_id,
+            device_id=self._device.device_id,
+            memory_usage_bytes=resident.memory_bytes,
+            seconds=resident.seconds,
+        )
+        await self._publisher.publish(subjects.REPORT_PLACED, report, entity_id=order.model_id)
+
+    async def give_up(self, order: PlaceModel, error: MiStudioError, delivery: Delivery) -> None:
+        """Report that a model cannot be brought in."""
+        report = ModelWorkFailedReport(
+            task_id=order.task_id,
+            model_id=order.model_id,
+            failure=Failure(error=error.body(), transient=error.transient),
+        )
+        await self._publisher.publish(
+            subjects.REPORT_PLACE_FAILED, report, entity_id=order.model_id
+        )
+
+    async def release(self, message: ReleaseModel) -> None:
+        """Let go of a model."""
+        await self._residency.release(message.model_id, message.task_id)
+
+    async def cancel(self, message: CancelWork) -> None:
+        """Void tasks."""
+        self._cancellations.cancel(message.task_ids)
+
+    async def evicted(self, model_id: str, task_id: str, reason: str, freed_bytes: int) -> None:
+        """Report that a model left."""
+        report = ModelEvictedReport(
+            task_id=task_id,
+            model_id=model_id,
+            device_id=self._device.device_id,
+            reason=reason,
+            freed_bytes=freed_bytes,
+        )
+        await self._publisher.publish(subjects.REPORT_EVICTED, report, entity_id=model_id)

@@ -1,0 +1,1 @@
+"""What the extractor does, independent of the bus."""

@@ -1,0 +1,117 @@
+"""Making an extraction's columns visible."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+
+from mistudio_activations import (
+    Manifest,
+    ShardFile,
+    StorageFull,
+    StoreCorrupt,
+    commit,
+)
+from mistudio_activations import open as open_store
+from mistudio_activations.commit import sha256_of
+from mistudio_activations.rawfile import read_specs
+from mistudio_contracts.errors import ExtractionFailed
+from mistudio_contracts.reports import ExtractionCommittedReport
+from mistudio_contracts.values import ColumnSummary
+from mistudio_contracts.work import CommitExtraction
+from mistudio_extractor.storage.layout import Layout, storage_full
+
+PACKAGES = ("torch", "transformers", "mistudio-capture", "mistudio-activations")
+
+
+class Committing:
+    """Commits, on a thread of the caller's."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def commit(self, order: CommitExtraction) -> ExtractionCommittedReport:
+        """Check each file, merge statistics, write the manifest; a repeat changes nothing.
+
+        Raises
+        ------
+        ExtractionFailed
+            When a file is missing or is not what was reported.
+        InsufficientStorage
+            When there is no room.
+        """
+        store = self._layout.store(order.store_key)
+        columns: dict[str, list[ShardFile]] = defaultdict(list)
+        tokens_of = {f"{shard.index:05d}.safetensors": shard.tokens for shard in order.shards}
+        for file in order.files:
+            count = tokens_of.get(Path(file.path).name)
+            if count is None:
+                raise _damaged()
+            columns[file.hook_point].append(ShardFile(file.path, file.bytes, file.sha256, count))
+        try:
+            token_shards = [_token_file(store, shard.index) for shard in order.shards]
+            manifest = commit(
+                store, columns=columns, token_shards=token_shards, info=self._info(order)
+            )
+        except StoreCorrupt as error:
+            raise _damaged() from error
+        except StorageFull as error:
+            raise storage_full(None, self._layout.free_bytes()) from error
+        return ExtractionCommittedReport(
+            task_id=order.task_id,
+            extraction_id=order.extraction_id,
+            storage_path=str(store),
+            columns=_summaries(store, manifest),
+            token_bytes=sum(shard.bytes for shard in manifest.tokens),
+        )
+
+    def _info(self, order: CommitExtraction) -> dict[str, object]:
+        facts = self._layout.artifact_facts(order.artifact)
+        return {
+            "model": {
+                "fingerprint": order.artifact.fingerprint,
+                "quantization": order.artifact.quantization.value,
+                "dtype": order.artifact.dtype.value,
+                "source": facts.get("source"),
+                "revision": facts.get("revision"),
+            },
+            "dataset": {"fingerprint": order.dataset.fingerprint},
+            "tokenization": order.tokenization.model_dump(mode="json"),
+            "versions": {name: version(name) for name in PACKAGES},
+        }
+
+
+def _token_file(store: Path, index: int) -> ShardFile:
+    name = f"tokens/{index:05d}.safetensors"
+    path = store / name
+    count = read_specs(path)["input_ids"].shape[0]
+    return ShardFile(name, path.stat().st_size, sha256_of(path), count)
+
+
+def _summaries(store: Path, manifest: Manifest) -> list[ColumnSummary]:
+    opened = open_store(store)
+    found = []
+    for name in opened.columns:
+        entry, stats = manifest.columns[name], opened[name].stats
+        found.append(
+            ColumnSummary(
+                hook_point=name,
+                tokens=entry.tokens,
+                width=entry.width,
+                bytes=entry.bytes,
+                mean_norm=stats.mean_norm,
+                median_norm=stats.quantiles["p50"],
+                max_abs=stats.max_abs,
+                non_finite=stats.non_finite,
+            )
+        )
+    return found
+
+
+def _damaged() -> ExtractionFailed:
+    return ExtractionFailed(
+        "A captured file is missing or is not what was written.",
+        reason="store_damaged",
+        remedy="Ask for the extraction again; if it happens twice, look at the disk.",
+    )

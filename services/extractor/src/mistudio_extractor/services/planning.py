@@ -1,0 +1,146 @@
+"""The plan of an extraction: tokenise what is new, cut it, and find what must be computed.
+
+A store only grows: a request for more rows appends shards after those there are, one for fewer is
+a prefix. The same order gives the same plan and the same token shards, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mistudio_activations import Manifest, read_manifest, write_tokens
+from mistudio_activations import open as open_store
+from mistudio_contracts.errors import InvalidInput
+from mistudio_contracts.reports import ExtractionPlannedReport
+from mistudio_contracts.values import ShardPlan, Skipped
+from mistudio_contracts.work import PlanExtraction
+from mistudio_extractor.domain.cutting import Cut, cut
+from mistudio_extractor.storage import skipped as skipped_rows
+from mistudio_extractor.storage.layout import Layout
+
+from .tokenizing import Tokenizing
+
+
+class Planning:
+    """Makes plans, on a thread of the caller's."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def plan(
+        self, order: PlanExtraction, should_stop: Callable[[], bool]
+    ) -> ExtractionPlannedReport | None:
+        """Return the plan, its token shards written; None when ``should_stop`` said so.
+
+        Raises
+        ------
+        InvalidInput
+            When nothing is left to capture, or as :class:`Tokenizing`.
+        """
+        store = self._layout.store(order.store_key)
+        manifest = read_manifest(store)
+        done_rows, shards = _committed(store, manifest)
+        wanted = order.sample_count or order.dataset.sample_count
+        left_out = skipped_rows.load(store).before(done_rows)
+        if wanted > done_rows:
+            tokenizing = Tokenizing(self._layout.artifact(order.artifact), order.tokenization)
+            samples = tokenizing.samples(
+                self._layout.dataset(order.dataset), done_rows, wanted, left_out
+            )
+            start = sum(s.samples for s in shards)
+            for piece in cut(samples, order.shard_tokens):
+                if should_stop():
+                    return None
+                shards.append(_write(store, len(shards), start, piece))
+                start += len(piece.rows)
+            skipped_rows.save(store, left_out)
+            kept_samples = start
+            kept_tokens = sum(s.tokens for s in shards)
+        else:
+            kept_samples, kept_tokens = _prefix(store, wanted)
+            shards = _covering(shards, kept_samples)
+        counts = left_out.before(wanted).counts()
+        if kept_samples == 0:
+            raise _nothing_left(counts, order)
+        return ExtractionPlannedReport(
+            task_id=order.task_id,
+            extraction_id=order.extraction_id,
+            samples=kept_samples,
+            tokens=kept_tokens,
+            skipped=counts,
+            shards=[_missing(shard, manifest, order.hook_points) for shard in shards],
+        )
+
+
+def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardPlan]]:
+    """Return how many dataset rows the visible shards have used up, and the shards.
+
+    Rows left out after the last kept one are looked at again; they are left out again.
+    """
+    if manifest is None or not manifest.tokens:
+        return 0, []
+    plans: list[ShardPlan] = []
+    start = 0
+    for index, shard in enumerate(manifest.tokens):
+        plans.append(
+            ShardPlan(
+                index=index,
+                sample_start=start,
+                samples=shard.samples,
+                tokens=shard.tokens,
+                hook_points=[],
+            )
+        )
+        start += shard.samples
+    return int(open_store(store).sample_ids[-1]) + 1, plans
+
+
+def _write(store: Path, index: int, start: int, piece: Cut) -> ShardPlan:
+    offsets = np.cumsum([0, *map(len, piece.ids)], dtype=np.int64)
+    ids = np.concatenate([np.array(sample, np.int32) for sample in piece.ids])
+    write_tokens(store, index, ids, offsets, np.array(piece.rows, np.int64))
+    return ShardPlan(
+        index=index,
+        sample_start=start,
+        samples=len(piece.rows),
+        tokens=int(ids.size),
+        hook_points=[],
+    )
+
+
+def _prefix(store: Path, wanted: int) -> tuple[int, int]:
+    opened = open_store(store)
+    samples = int(np.searchsorted(opened.sample_ids, wanted))
+    return samples, int(opened.offsets[samples])
+
+
+def _covering(shards: list[ShardPlan], samples: int) -> list[ShardPlan]:
+    return [shard for shard in shards if shard.sample_start < samples]
+
+
+def _missing(shard: ShardPlan, manifest: Manifest | None, hook_points: list[str]) -> ShardPlan:
+    known = manifest.columns if manifest else {}
+    return shard.model_copy(
+        update={
+            "hook_points": [
+                point
+                for point in hook_points
+                if point not in known or shard.index >= len(known[point].shards)
+            ]
+        }
+    )
+
+
+def _nothing_left(counts: Skipped, order: PlanExtraction) -> InvalidInput:
+    return InvalidInput(
+        f"No sample is left after tokenisation: {counts.empty} are empty, {counts.too_long} are "
+        f"longer than {order.tokenization.max_length or 'the context of'} tokens.",
+        field="tokenization",
+        reason="no_samples",
+        empty=counts.empty,
+        too_long=counts.too_long,
+        remedy="Ask for truncate=true or a larger max_length, or choose another column.",
+    )

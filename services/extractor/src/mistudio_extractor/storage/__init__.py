@@ -1,0 +1,1 @@
+"""Files of the pool's shared disk."""
