@@ -105,6 +105,8 @@ async def test_the_second_object_of_an_idempotent_repeat_is_deleted(http, catalo
         ([("file", ("f", b"x")), ("file", ("g", b"y"))], "file", "repeated"),
         ([("other", ("f", b"x"))], "other", "extra_forbidden"),
         ([("nmae", (None, "x")), ("file", ("f", b"x"))], "nmae", "extra_forbidden"),
+        ([("format", (None, "")), ("file", ("f", b"x"))], "format", "invalid"),
+        ([("text_column", (None, "")), ("file", ("f", b"x"))], "text_column", "invalid"),
         ([("format", (None, "xml")), ("file", ("f", b"x"))], "format", "invalid"),
         ([("name", (None, "a\0b")), ("file", ("f", b"x"))], "name", "nul_character"),
         ([("name", (None, "x" * 501)), ("file", ("f", b"x"))], "name", "invalid"),

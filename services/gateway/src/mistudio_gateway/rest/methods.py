@@ -16,11 +16,8 @@ def methods_of(request: Request, *, or_get: bool = True) -> list[str]:
     or_get
         Whether a path of no route, which a static file may have, takes GET.
     """
-    found: dict[str, set[str]] = {}
+    found: set[str] = set()
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found.setdefault(route.path, set()).update(route.methods or ())
-    if not found:
-        return ["GET"] if or_get else []
-    # /datasets/upload fits /datasets/{dataset_id} too, but is no dataset.
-    return sorted(found[min(found, key=lambda path: path.count("{"))])
+            found |= route.methods or set()
+    return sorted(found) or (["GET"] if or_get else [])

@@ -12,7 +12,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Message
+from starlette.types import Scope as Scope_
 
 from mistudio_contracts.errors import ErrorCode, ErrorResponse, InvalidInput, PayloadTooLarge
 from mistudio_contracts.states import Scope
@@ -36,6 +38,13 @@ ALWAYS = (
 
 class GuardedRoute(APIRoute):
     """A route that knows the caller before it reads the body, and reads no more than allowed."""
+
+    def matches(self, scope: Scope_) -> tuple[Match, Scope_]:
+        """Leave a path that another route names literally to that route alone."""
+        match, found = super().matches(scope)
+        if found.get("path_params") and scope["path"] in scope["app"].state.literal_paths:
+            return Match.NONE, {}
+        return match, found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         needed = Scope((self.openapi_extra or {})[SCOPE])
@@ -137,6 +146,8 @@ class Operations:
 
     def install(self, app: FastAPI) -> None:
         """Add the routes to an application."""
+        literal = {path for _, path, _, _ in self.declared if "{" not in path}
+        app.state.literal_paths = literal | getattr(app.state, "literal_paths", set())
         for method, path, endpoint, settings in self.declared:
             app.router.add_api_route(
                 path, endpoint, methods=[method], route_class_override=GuardedRoute, **settings

@@ -163,15 +163,20 @@ def _checked(name: str, value: str) -> str:
     try:
         if name == "name":
             return _NAME.validate_python(value)
-        if name == "format" and value:
+        if name == "format":
             return str(DatasetFormat(value))
     except (ValidationError, ValueError) as error:
         allowed = ", ".join(str(f) for f in DatasetFormat) if name == "format" else "1–500 letters"
         raise InvalidInput(
             f"{name} is not usable.", field=name, reason="invalid", remedy=f"Give {allowed}."
         ) from error
-    if len(value) > 200:
-        raise InvalidInput(f"{name} is too long.", field=name, reason="too_long")
+    if not 0 < len(value) <= 200:
+        raise InvalidInput(
+            f"{name} is not usable.",
+            field=name,
+            reason="invalid",
+            remedy="Give 1–200 letters, or leave it out.",
+        )
     return value
 
 
