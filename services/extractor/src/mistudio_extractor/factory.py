@@ -42,10 +42,7 @@ PUBLISHED = (
 
 
 def create_app(settings: ExtractorSettings) -> ServiceApp:
-    """Return the extractor, wired and not yet started.
-
-    The store's directory is made if it is not there.
-    """
+    """Return the extractor, wired and not yet started."""
     broker = create_broker(settings, SERVICE)
     publisher = Publisher(broker, SERVICE)
     cancellations = Cancellations()
@@ -82,7 +79,7 @@ def create_app(settings: ExtractorSettings) -> ServiceApp:
     return ServiceApp(
         name=SERVICE,
         broker=broker,
-        on_start=[],
+        on_start=[layout.create],
         on_started=[heartbeat.start],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive},

@@ -18,6 +18,9 @@ class Layout:
     def __init__(self, settings: ExtractorSettings) -> None:
         self._settings = settings
         self.stores = settings.activation_cache_dir.resolve()
+
+    async def create(self) -> None:
+        """Make the stores' directory if it is not there."""
         self.stores.mkdir(parents=True, exist_ok=True)
 
     def artifact(self, artifact: Artifact) -> Path:
