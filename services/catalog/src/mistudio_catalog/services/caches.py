@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mistudio_catalog.domain.outgoing import Outgoing
+from mistudio_catalog.storage.database import Transaction
 from mistudio_contracts import events, rpc, subjects, views
 
 from . import views as show
 from .context import Context
 from .missing import missing
+from .once import once
 from .stores import Stores
 
 
@@ -43,17 +45,29 @@ class Caches:
             columns = await tx.caches.columns(cache.id)
         return show.cache(cache, columns)
 
-    async def evict(self, cache_id: str) -> None:
+    async def evict(self, request: rpc.EvictCacheRequest) -> rpc.Done:
         """Delete a cache; columns that no other cache shows leave the disk."""
-        now = self._context.now()
         async with self._context.database.transaction() as tx:
-            cache = await tx.caches.get(cache_id)
-            if cache is None:
-                raise missing("cache", cache_id)
-            await tx.stores.lock(cache.store_key)
-            if not await tx.caches.delete(cache_id):
-                raise missing("cache", cache_id)
-            freed = await self._stores.let_go(tx, cache.store_key, self._context.settings.pool)
-            event = events.CacheEvicted(cache_id=cache_id, freed_bytes=freed, timestamp=now)
-            await tx.send((Outgoing(subjects.CACHE_EVICTED, event, cache_id),))
+            answer = await once(
+                tx,
+                request,
+                rpc.Done,
+                self._context.now(),
+                lambda: self._evict(tx, request.cache_id),
+            )
         self._context.wake()
+        return answer
+
+    async def _evict(self, tx: Transaction, cache_id: str) -> rpc.Done:
+        cache = await tx.caches.get(cache_id)
+        if cache is None:
+            raise missing("cache", cache_id)
+        await tx.stores.lock(cache.store_key)
+        if not await tx.caches.delete(cache_id):
+            raise missing("cache", cache_id)
+        freed = await self._stores.let_go(tx, cache.store_key, self._context.settings.pool)
+        event = events.CacheEvicted(
+            cache_id=cache_id, freed_bytes=freed, timestamp=self._context.now()
+        )
+        await tx.send((Outgoing(subjects.CACHE_EVICTED, event, cache_id),))
+        return rpc.Done()

@@ -159,19 +159,20 @@ class Loads:
         await self._step(report.model_id, lambda model, now: loading.progressed(model, report, now))
 
     async def prepared(self, report: reports.ModelPreparedReport) -> None:
-        """The artifact is on disk; one that it replaces leaves when nobody else has it."""
+        """The artifact is on disk. One that it replaces, or that nobody waits for, leaves."""
+        made = report.artifact.fingerprint
         async with self._context.database.transaction() as tx:
             model = await tx.models.lock(report.model_id)
-            if model is None:
-                return
-            placing, effects = loading.prepared(model, report, self._context.now())
-            if placing is model:
-                return
-            await tx.models.save(placing)
-            await tx.send(effects)
-            old = model.fingerprint
-            if old is not None and old != placing.fingerprint:
-                await tx.removals.insert(Removal("model", old, model.pool))
+            pool = self._context.settings.pool if model is None else model.pool
+            unneeded = made
+            if model is not None:
+                placing, effects = loading.prepared(model, report, self._context.now())
+                if placing is not model:
+                    unneeded = model.fingerprint or made
+                    await tx.models.save(placing)
+                    await tx.send(effects)
+            # Forgotten again where a model turns out to refer to it.
+            await tx.removals.insert(Removal("model", unneeded, pool))
         self._context.wake()
 
     async def placed(self, report: reports.ModelPlacedReport) -> None:

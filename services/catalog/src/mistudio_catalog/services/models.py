@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mistudio_catalog.domain import identifiers, loading, residency
 from mistudio_catalog.domain.model import ModelState, described
-from mistudio_catalog.domain.outgoing import Outgoing
+from mistudio_catalog.domain.outgoing import Effects, Outgoing
 from mistudio_catalog.storage.database import Transaction
 from mistudio_catalog.storage.removals import Removal
 from mistudio_contracts import events, rpc, subjects, views
@@ -107,7 +107,7 @@ class Models:
         event = events.ModelRegistered(
             model_id=model.id, status=model.status, name=model.name, timestamp=now
         )
-        effects = (Outgoing(subjects.MODEL_REGISTERED, event, model.id),)
+        effects: Effects = (Outgoing(subjects.MODEL_REGISTERED, event, model.id),)
         if request.auto_load:
             model, begun = loading.request_load(model, None, new_id("task"), now)
             effects = (*effects, *begun)
@@ -184,7 +184,7 @@ class Models:
             await tx.models.save(changed)
         return show.model(changed)
 
-    async def delete(self, model_id: str) -> None:
+    async def delete(self, request: rpc.DeleteModelRequest) -> rpc.Done:
         """Delete a model with its caches; files that nobody else has leave the disk.
 
         Raises
@@ -192,31 +192,45 @@ class Models:
         StatusConflict
             Extractions on it are queued or running.
         """
-        now = self._context.now()
         async with self._context.database.transaction() as tx:
-            model = await lock(tx, model_id)
-            await refuse_while_used(tx, model)
-            effects: tuple[Outgoing, ...] = ()
-            if model.status is ModelStatus.LOADING and model.task_id is not None:
-                stop = rpc.CancelWork(task_ids=[model.task_id])
-                effects = (Outgoing(subjects.CONTROL_CANCEL, stop, model.id, model.pool),)
-            stores = await tx.extractions.stores_of_model(model.id)
-            caches = await tx.caches.of_model(model.id)
-            await tx.models.delete(model.id)
-            freed = {key: await self._stores.let_go(tx, key, model.pool) for key in sorted(stores)}
-            gone = events.ModelDeleted(model_id=model.id, timestamp=now)
-            await tx.send(
-                (
-                    *effects,
-                    residency.release(model),
-                    # The first cache of a store carries what the store's columns freed.
-                    *(_evicted(cache, freed.pop(key, 0), now) for cache, key in caches),
-                    Outgoing(subjects.MODEL_DELETED, gone, model.id),
-                )
+            answer = await once(
+                tx,
+                request,
+                rpc.Done,
+                self._context.now(),
+                lambda: self._delete(tx, request.model_id),
             )
-            if model.fingerprint is not None:
-                await tx.removals.insert(Removal("model", model.fingerprint, model.pool))
         self._context.wake()
+        return answer
+
+    async def _delete(self, tx: Transaction, model_id: str) -> rpc.Done:
+        now = self._context.now()
+        model = await lock(tx, model_id)
+        await refuse_while_used(tx, model)
+        stores = await tx.extractions.stores_of_model(model.id)
+        caches = await tx.caches.of_model(model.id)
+        await tx.models.delete(model.id)
+        freed = {key: await self._stores.let_go(tx, key, model.pool) for key in sorted(stores)}
+        gone = events.ModelDeleted(model_id=model.id, timestamp=now)
+        await tx.send(
+            (
+                *_stop(model),
+                residency.release(model),
+                # The first cache of a store carries what the store's columns freed.
+                *(_evicted(cache, freed.pop(key, 0), now) for cache, key in caches),
+                Outgoing(subjects.MODEL_DELETED, gone, model.id),
+            )
+        )
+        if model.fingerprint is not None:
+            await tx.removals.insert(Removal("model", model.fingerprint, model.pool))
+        return rpc.Done()
+
+
+def _stop(model: ModelState) -> Effects:
+    if model.status is not ModelStatus.LOADING or model.task_id is None:
+        return ()
+    stop = rpc.CancelWork(task_ids=[model.task_id])
+    return (Outgoing(subjects.CONTROL_CANCEL, stop, model.id, model.pool),)
 
 
 async def lock(tx: Transaction, model_id: str) -> ModelState:

@@ -117,6 +117,11 @@ class Stores:
         )
         return freed
 
+    async def abandon(self, tx: Transaction, extraction: ExtractionState) -> None:
+        """Let go of what an extraction leaves behind that did not complete."""
+        if extraction.store_key is not None:
+            await self.let_go(tx, extraction.store_key, extraction.pool)
+
     async def order_evictions(self) -> None:
         """Order the evictions whose stores nobody works on."""
         async with self._context.database.reading() as tx:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 ACQUIRE_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 POOL_MOST = 20
+NOTICES = "mistudio_outbox"
 
 
 def _encode(value: Any) -> str:
@@ -71,6 +72,21 @@ class Transaction:
 
     async def _void(self, cancel: CancelWork, pool: str) -> None:
         await self.ledger.void_tasks(cancel.task_ids, pool, utcnow())
+
+
+class OutboxLine:
+    """A connection of the relay's own, which hears of every commit that sent messages."""
+
+    def __init__(self, connection: Any) -> None:
+        self.outbox = OutboxTable(connection)
+        self._told: Callable[[], None] = lambda: None
+
+    def on_notice(self, told: Callable[[], None]) -> None:
+        """Call ``told`` at each notice."""
+        self._told = told
+
+    def notice(self, *_: object) -> None:
+        self._told()
 
 
 class Database:
@@ -158,11 +174,24 @@ class Database:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
 
-    async def dedicated(self) -> Any:
-        """Return a connection outside the pool, for locks and notices that outlive statements."""
+    @asynccontextmanager
+    async def outbox_line(self) -> AsyncIterator[OutboxLine]:
+        """Hold a connection outside the pool: for the relay's lock, and to hear of commits.
+
+        Raises
+        ------
+        ServiceUnavailable
+            The database does not answer, or the connection broke.
+        """
         with translated():
             connection = await asyncpg.connect(
                 self.url, timeout=ACQUIRE_SECONDS, command_timeout=STATEMENT_SECONDS
             )
-            await prepare(connection)
-            return connection
+            try:
+                await prepare(connection)
+                line = OutboxLine(connection)
+                await connection.add_listener(NOTICES, line.notice)
+                yield line
+            finally:
+                # Closing gives the lock back; a relay that ends must not wait for it long.
+                await connection.close(timeout=1.0)

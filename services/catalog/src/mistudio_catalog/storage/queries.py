@@ -14,4 +14,4 @@ _SQL = Path(__file__).parent / "sql"
 @cache
 def queries(name: str) -> Any:
     """Return the queries of ``sql/<name>.sql``, one coroutine function each."""
-    return aiosql.from_path(_SQL / f"{name}.sql", "asyncpg")
+    return aiosql.from_path(_SQL / f"{name}.sql", "asyncpg", mandatory_parameters=False)

@@ -1,0 +1,181 @@
+"""What workers report of extractions: planned, captured, committed, failed, and live progress."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mistudio_catalog.domain import ending, extracting, orders
+from mistudio_catalog.domain.cache import Store
+from mistudio_catalog.domain.extraction import (
+    Extent,
+    ExtractionPhase,
+    ExtractionState,
+    shards_of,
+)
+from mistudio_catalog.domain.outgoing import Effects
+from mistudio_catalog.storage.database import Transaction
+from mistudio_contracts import reports
+from mistudio_contracts.errors import ErrorBody, ErrorCode
+
+from .context import Context
+from .stores import Stores
+
+
+class Capture:
+    """The way of a running extraction, moved by reports.
+
+    Each report is taken once: by the task it names, the phase it fits, and its shard's state.
+    """
+
+    def __init__(self, context: Context, stores: Stores) -> None:
+        self._context = context
+        self._stores = stores
+
+    async def planned(self, report: reports.ExtractionPlannedReport) -> None:
+        """The samples are cut: order the first shards, or the commit where none is left."""
+        now = self._context.now()
+        shards = shards_of(report.shards)
+        async with self._context.database.transaction() as tx:
+            extraction = await tx.extractions.lock(report.extraction_id)
+            if extraction is None:
+                return
+            capturing, effects = extracting.planned(extraction, report, shards, now)
+            if capturing is extraction:
+                return
+            await tx.shards.insert(extraction.id, shards)
+            await tx.send(effects)
+            await self._go_on(tx, capturing)
+
+    async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> None:
+        """Order the next shards; after the last, the commit."""
+        joining = await tx.shards.order_next(extraction.id, self._context.settings.shard_window)
+        await tx.send(orders.shard_orders(extraction, joining))
+        if extraction.shards_completed < extraction.shards_total:
+            await tx.extractions.save(extraction)
+            return
+        shards = await tx.shards.all(extraction.id)
+        committing, effects = extracting.commit(extraction, shards, self._context.now())
+        await self._save(tx, committing, effects)
+
+    async def captured(self, report: reports.ShardCapturedReport) -> None:
+        """A shard's files are written."""
+        async with self._context.database.transaction() as tx:
+            extraction = await self._running(tx, report.extraction_id, report.task_id)
+            if extraction is None or extraction.phase is not ExtractionPhase.CAPTURING:
+                return
+            shard = await tx.shards.get(extraction.id, report.shard_index)
+            if shard is None:
+                return
+            live = await tx.shards.live_samples(extraction.id)
+            grown, effects = extracting.captured(
+                extraction, shard, live - shard.samples_done, self._context.now()
+            )
+            if grown is extraction:
+                return
+            done = replace(
+                shard,
+                files=tuple(report.files),
+                device_id=report.device_id,
+                seconds=report.seconds,
+            )
+            await tx.shards.captured(extraction.id, done)
+            await tx.send(effects)
+            await self._go_on(tx, grown)
+
+    async def progressed(self, report: reports.ShardProgressedReport) -> None:
+        """Take live progress of a shard."""
+        async with self._context.database.transaction() as tx:
+            extraction = await self._running(tx, report.extraction_id, report.task_id)
+            if extraction is None:
+                return
+            await tx.shards.progressed(extraction.id, report.shard_index, report.samples_done)
+            live = await tx.shards.live_samples(extraction.id)
+            after, effects = extracting.progressed(extraction, live, self._context.now())
+            if after is not extraction:
+                await self._save(tx, after, effects)
+
+    async def committed(self, report: reports.ExtractionCommittedReport) -> None:
+        """The manifest lists the columns: keep what it says, and the cache that shows them."""
+        now = self._context.now()
+        async with self._context.database.transaction() as tx:
+            extraction = await self._running(tx, report.extraction_id, report.task_id)
+            if extraction is None or extraction.phase is not ExtractionPhase.COMMITTING:
+                return
+            if extraction.store_key is None:
+                return
+            # The model before the store: whoever holds a store waits for no model.
+            await tx.models.touch(extraction.model_id, now)
+            await tx.stores.lock(extraction.store_key)
+            missing = set(extraction.hook_points) - {each.hook_point for each in report.columns}
+            if missing:
+                error = _incomplete(sorted(missing))
+                await self._save(tx, *ending.failed(extraction, error, now))
+                await self._stores.abandon(tx, extraction)
+            else:
+                await self._complete(tx, extraction, extraction.store_key, report)
+        self._context.wake()
+
+    async def _complete(
+        self,
+        tx: Transaction,
+        extraction: ExtractionState,
+        store_key: str,
+        report: reports.ExtractionCommittedReport,
+    ) -> None:
+        now = self._context.now()
+        store = Store(store_key, extraction.pool, report.storage_path, report.token_bytes)
+        await tx.stores.save(store)
+        known = await tx.stores.columns(store_key)
+        there = {each.hook_point for each in report.columns}
+        await tx.stores.delete_columns(store_key, [name for name in known if name not in there])
+        own = set(extraction.hook_points)
+        for summary in report.columns:
+            covers = extraction.rows_considered if summary.hook_point in own else 0
+            await tx.stores.save_column(store_key, summary, covers)
+        extent = Extent(
+            rows_considered=extraction.rows_considered,
+            samples=extraction.total_samples or 0,
+            tokens=extraction.total_tokens or 0,
+            skipped=extraction.skipped,
+        )
+        await tx.stores.save_extent(store_key, extent)
+        seconds = max((now - extraction.created_at).total_seconds(), 0.0)
+        holding = await self._stores.keep_cache(tx, extraction, store_key, extent, seconds)
+        nothing_computed = extraction.shards_computed == 0
+        await self._save(tx, *ending.completed(extraction, holding, nothing_computed, now))
+        await tx.shards.forget_files(extraction.id)
+
+    async def failed(self, extraction_id: str, task_id: str, error: ErrorBody) -> None:
+        """A step of the extraction ended in an error."""
+        async with self._context.database.transaction() as tx:
+            extraction = await self._running(tx, extraction_id, task_id)
+            if extraction is None:
+                return
+            over, effects = ending.failed(extraction, error, self._context.now())
+            await self._save(tx, over, effects)
+            await tx.shards.forget_files(extraction.id)
+            await self._stores.abandon(tx, over)
+        self._context.wake()
+
+    async def _running(
+        self, tx: Transaction, extraction_id: str, task_id: str
+    ) -> ExtractionState | None:
+        extraction = await tx.extractions.lock(extraction_id)
+        if extraction is None or extraction.status.terminal or extraction.task_id != task_id:
+            return None
+        return extraction
+
+    async def _save(self, tx: Transaction, extraction: ExtractionState, effects: Effects) -> None:
+        await tx.extractions.save(extraction)
+        await tx.send(effects)
+
+
+def _incomplete(missing: list[str]) -> ErrorBody:
+    return ErrorBody(
+        code=ErrorCode.EXTRACTION_FAILED,
+        message=f"The store lacks columns after the commit: {', '.join(missing)}.",
+        details={
+            "reason": "columns_missing",
+            "remedy": "Request the extraction again.",
+        },
+    )

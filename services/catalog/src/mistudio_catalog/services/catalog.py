@@ -1,0 +1,66 @@
+"""The catalog as a whole: its parts, wired to each other."""
+
+from __future__ import annotations
+
+from mistudio_catalog.storage.database import Database
+from mistudio_catalog.storage.outbox import Due
+from mistudio_contracts import subjects
+from mistudio_contracts.errors import ErrorBody, ErrorCode, MiStudioError
+from mistudio_contracts.work import CaptureShard, CommitExtraction, PlanExtraction
+
+from .caches import Caches
+from .capture import Capture
+from .context import Context
+from .datasets import Datasets
+from .devices import Devices
+from .extractions import Extractions
+from .launching import Launching
+from .loads import Loads
+from .models import Models
+from .reconcile import QueuesEmpty, Reconcile
+from .removals import Removals
+from .stores import Stores
+
+_OF_EXTRACTIONS = (PlanExtraction, CaptureShard, CommitExtraction)
+
+
+class Catalog:
+    """Every service of the catalog, by what it is about."""
+
+    def __init__(self, context: Context, queues_empty: QueuesEmpty) -> None:
+        self.database: Database = context.database
+        self.stores = Stores(context)
+        self.models = Models(context, self.stores)
+        self.loads = Loads(context)
+        self.datasets = Datasets(context)
+        self.extractions = Extractions(context, self.stores)
+        self.launching = Launching(context, self.stores)
+        self.capture = Capture(context, self.stores)
+        self.caches = Caches(context, self.stores)
+        self.devices = Devices(context)
+        self.removals = Removals(context)
+        self.reconcile = Reconcile(context, queues_empty)
+
+    async def move(self) -> None:
+        """Move everything that can move: waiting extractions, loads, evictions, removals."""
+        await self.launching.advance()
+        await self.loads.admit()
+        await self.stores.order_evictions()
+        await self.devices.settle_releases()
+        await self.removals.order()
+
+    async def unsendable(self, message: Due, error: MiStudioError) -> None:
+        """An order can never reach the workers: what it was for fails, rather than wait."""
+        payload = subjects.BY_PATTERN[message.subject].payload
+        if not issubclass(payload, _OF_EXTRACTIONS):
+            return
+        order = payload.model_validate_json(message.payload)
+        body = ErrorBody(
+            code=ErrorCode.EXTRACTION_FAILED,
+            message=f"An order of the extraction cannot be sent: {error.message}",
+            details={
+                "reason": "order_too_large",
+                "remedy": "Ask for fewer samples or layers at once, or raise SHARD_TOKENS.",
+            },
+        )
+        await self.capture.failed(order.extraction_id, order.task_id, body)

@@ -1,0 +1,100 @@
+"""Extractions that wait start when their model and their store are free."""
+
+from __future__ import annotations
+
+import logging
+
+from mistudio_catalog.domain import ending, extracting, loading
+from mistudio_catalog.domain.extraction import ExtractionPhase, ExtractionState
+from mistudio_catalog.domain.model import ModelPhase, ModelState
+from mistudio_catalog.domain.outgoing import Effects
+from mistudio_catalog.storage.database import Transaction
+from mistudio_contracts.base import new_id
+from mistudio_contracts.errors import ErrorBody, ErrorCode
+from mistudio_contracts.states import ModelStatus
+from mistudio_contracts.values import store_key
+
+from .context import Context
+from .stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+class Launching:
+    """Looks at what waits, and moves what can move."""
+
+    def __init__(self, context: Context, stores: Stores) -> None:
+        self._context = context
+        self._stores = stores
+
+    async def advance(self) -> bool:
+        """Look at every waiting extraction, the oldest first; return whether a load began."""
+        async with self._context.database.reading() as tx:
+            waiting = await tx.extractions.waiting()
+        loads = False
+        for extraction_id, model_id in waiting:
+            async with self._context.database.transaction() as tx:
+                model = await tx.models.lock(model_id)
+                extraction = await tx.extractions.lock(extraction_id)
+                if model is None or extraction is None:
+                    continue
+                if extraction.phase is ExtractionPhase.WAITING:
+                    loads = await self._look(tx, extraction, model) or loads
+        return loads
+
+    async def _look(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> bool:
+        now = self._context.now()
+        if model.status is ModelStatus.UNLOADED:
+            # Nobody's request: the catalog's own, which no rate limits.
+            asked, effects = loading.request_load(model, None, new_id("task"), now)
+            await tx.models.save(asked)
+            await tx.send(effects)
+            return True
+        if model.status in (ModelStatus.FAILED, ModelStatus.PENDING):
+            error = ending.because_of_model(model.error, now)
+            await self._save(tx, *ending.failed(extraction, error, now))
+        elif model.status is ModelStatus.READY and model.phase is not ModelPhase.RELEASING:
+            await self._start(tx, extraction, model)
+        return False
+
+    async def _start(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
+        now = self._context.now()
+        dataset = await tx.datasets.get(extraction.dataset_id)
+        if dataset is None or dataset.ref is None or model.artifact is None:
+            await self._save(tx, *ending.failed(extraction, _lost(), now))
+            return
+        artifact = model.artifact
+        key = store_key(
+            artifact.fingerprint,
+            dataset.ref.fingerprint,
+            extraction.tokenization,
+            extraction.dtype,
+        )
+        await tx.stores.lock(key)
+        if await tx.stores.eviction_pending(key) or await tx.extractions.running_on_store(key):
+            return
+        holding = await self._stores.holding(tx, extraction, key)
+        if holding is not None:
+            await self._save(tx, *ending.completed(extraction, holding, True, now))
+            return
+        settings = self._context.settings
+        begun, effects = extracting.begin(
+            extraction, artifact, dataset.ref, key, new_id("task"), settings.shard_tokens, now
+        )
+        await tx.models.touch(model.id, now)
+        await self._save(tx, begun, effects)
+
+    async def _save(self, tx: Transaction, extraction: ExtractionState, effects: Effects) -> None:
+        await tx.extractions.save(extraction)
+        await tx.send(effects)
+
+
+def _lost() -> ErrorBody:
+    return ErrorBody(
+        code=ErrorCode.EXTRACTION_FAILED,
+        message="The dataset or the model's artifact is gone.",
+        details={
+            "reason": "input_gone",
+            "remedy": "Register them again, then request the extraction again.",
+        },
+    )

@@ -1,0 +1,79 @@
+"""A catalog on a real bus and a real database, once a test."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from mistudio_catalog.config import CatalogSettings
+from mistudio_catalog.storage import migrate
+from mistudio_catalog.storage.database import Database
+from mistudio_testkit.fixtures import database_url, nats_url, postgres_url
+
+from .support import World, running_world
+
+__all__ = ["database_url", "nats_url", "postgres_url"]
+
+TEMPLATE = "catalog_template"
+
+
+def _named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template(postgres_url: str) -> str:
+    """The name of a migrated, empty database, to copy."""
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
+    await admin.close()
+    # Alembic's environment runs a loop of its own.
+    await asyncio.to_thread(migrate.upgrade, _named(postgres_url, TEMPLATE))
+    return TEMPLATE
+
+
+@pytest_asyncio.fixture
+async def catalog_url(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """A migrated, empty database of the test's own."""
+    name = f"catalog_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        yield _named(postgres_url, name)
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+@pytest_asyncio.fixture
+async def database(catalog_url: str) -> AsyncIterator[Database]:
+    """The catalog's storage, open."""
+    opened = Database(catalog_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
+    return CatalogSettings(
+        database_url=catalog_url,
+        nats_url=nats_url,
+        health_port=0,
+        load_requests_per_hour=1000,
+        inspect_seconds=2.0,
+    )
+
+
+@pytest_asyncio.fixture
+async def world(settings: CatalogSettings, tmp_path: Path) -> AsyncIterator[World]:
+    """A running catalog, with the test in the place of everybody else."""
+    async with running_world(settings) as opened:
+        yield opened
