@@ -58,3 +58,5 @@ def postgres_server(data_dir: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
+        # As root its files lie outside the test's directory, which an ordinary user cannot enter.
+        server.remove()
