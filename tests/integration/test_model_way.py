@@ -102,7 +102,7 @@ def test_events_missed_are_replayed_in_order(site: Site, tiny_model: TinyModel) 
         frames.until("model:registered", model_id=model["id"])
         start = frames.seen[-1]["id"]
     site.load(model["id"])
-    with site.frames(models=[model["id"]], after=start) as frames:
+    with site.frames(models=[model["id"]], devices=False, after=start) as frames:
         frames.until("model:ready", model_id=model["id"])
     kept = [f for f in frames.seen if f["id"] is not None and f["type"] != "subscribed"]
     assert [f["type"] for f in kept] == ["model:loading", "model:prepared", "model:ready"]

@@ -65,7 +65,7 @@ class Site:
         return error
 
     @contextmanager
-    def frames(self, after: int | None = None, **selection: list[str]) -> Iterator[Frames]:
+    def frames(self, after: int | None = None, **selection: Any) -> Iterator[Frames]:
         """Subscribe and yield the frames; what happens from here on is not missed."""
         address = self.url.replace("http", "ws", 1) + "/ws"
         with connect(address, max_size=None, open_timeout=30) as socket:

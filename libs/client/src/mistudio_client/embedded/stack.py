@@ -165,6 +165,11 @@ class EmbeddedStack:
         self._forget()
 
     @property
+    def data_dir(self) -> Path:
+        """The one directory that holds everything."""
+        return self.layout.root
+
+    @property
     def url(self) -> str:
         """The gateway's address."""
         return self._started().url
