@@ -160,8 +160,7 @@ class World:
         finally:
             await pull.unsubscribe()
         await message.ack_sync()
-        order = kind.model_validate_json(message.data)
-        return order
+        return kind.model_validate_json(message.data)
 
     async def pending(self, subject: Subject) -> int:
         info = await self._js.consumer_info("WORK", subject.durable())
@@ -309,9 +308,7 @@ class World:
         return await self.extraction(accepted.extraction_id)
 
 
-def asking(
-    model_id: str, dataset_id: str, layers: list[int], **more: Any
-) -> rpc.ExtractionRequest:
+def asking(model_id: str, dataset_id: str, layers: list[int], **more: Any) -> rpc.ExtractionRequest:
     outer = {key: more.pop(key) for key in ("actor", "idempotency_key") if key in more}
     command = {
         "model_id": model_id,

@@ -1,0 +1,75 @@
+"""Commands from the bus do what requests do; refusals are events."""
+
+from __future__ import annotations
+
+from mistudio_catalog.config import CatalogSettings
+from mistudio_contracts import commands as c
+from mistudio_contracts import subjects
+from mistudio_contracts import work as w
+
+from .support import World, running_world
+
+
+async def test_another_service_loads_and_extracts_by_the_bus_alone(world: World) -> None:
+    model, dataset = await world.register(), await world.ready_dataset()
+    await world.publish(subjects.MODEL_LOAD, c.LoadModel(model_id=model.id))
+    await world.prepare()
+    await world.place()
+    await world.event(subjects.MODEL_READY, model_id=model.id)
+    command = c.RequestExtraction(
+        model_id=model.id, dataset_id=dataset.id, layer_indices=[0], extraction_id="ext_mine"
+    )
+    await world.publish(subjects.EXTRACTION, command)
+    await world.event(subjects.EXTRACTION_QUEUED, extraction_id="ext_mine")
+    await world.plan()
+    await world.publish(subjects.EXTRACTION_CANCEL, c.CancelExtraction(extraction_id="ext_mine"))
+    await world.event(subjects.EXTRACTION_CANCELLED, extraction_id="ext_mine")
+    await world.publish(subjects.MODEL_UNLOAD, c.UnloadModel(model_id=model.id))
+    await world.event(subjects.CONTROL_RELEASE, model_id=model.id)
+    await world.heartbeat({})
+    await world.event(subjects.MODEL_UNLOADED, model_id=model.id)
+    await world.publish(subjects.MODEL_DELETE, c.DeleteModel(model_id=model.id))
+    await world.event(subjects.MODEL_DELETED, model_id=model.id)
+
+
+async def test_a_refused_command_is_answered_by_an_event(world: World) -> None:
+    command_id = await world.publish(subjects.MODEL_LOAD, c.LoadModel(model_id="m_nobody"))
+    refused = await world.event(subjects.COMMAND_REFUSED, command_id=command_id)
+    assert refused["command"] == "model.load.requested"
+    assert refused["model_id"] == "m_nobody"
+    assert refused["error"]["code"] == "MODEL_NOT_FOUND"
+
+
+async def test_commands_are_counted_by_who_asks(settings: CatalogSettings) -> None:
+    strict = settings.model_copy(update={"load_requests_per_hour": 1})
+    async with running_world(strict) as world:
+        one, other = await world.register("one"), await world.register("other")
+        load = c.LoadModel(model_id=one.id, requested_by="robot")
+        await world.publish(subjects.MODEL_LOAD, load)
+        await world.event(subjects.MODEL_LOADING, model_id=one.id)
+        load = c.LoadModel(model_id=other.id, requested_by="robot")
+        command_id = await world.publish(subjects.MODEL_LOAD, load)
+        refused = await world.event(subjects.COMMAND_REFUSED, command_id=command_id)
+        assert refused["error"]["code"] == "RATE_LIMITED"
+
+
+async def test_a_command_handled_before_has_no_second_effect(world: World) -> None:
+    """The stream drops a repeat within its window; the catalog knows it for a day."""
+    model = await world.register()
+    first = await world.load(model.id, actor="bus", idempotency_key="bus:once")
+    await world.prepare()
+    await world.place()
+    await world.event(subjects.MODEL_READY)
+    await world.publish(subjects.MODEL_LOAD, c.LoadModel(model_id=model.id), msg_id="once")
+    second = await world.publish(subjects.MODEL_LOAD, c.LoadModel(model_id=model.id))
+    await world.event(subjects.COMMAND_REFUSED, command_id=second)
+    assert [e["command_id"] for e in world.events(subjects.COMMAND_REFUSED)] == [second]
+    assert first.task_id == (await world.model(model.id)).task_id
+
+
+async def test_a_cache_is_evicted_by_the_bus(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    done = await world.extract(model.id, dataset.id, [0])
+    await world.publish(subjects.CACHE_EVICT, c.EvictCache(cache_id=done.cache_id or ""))
+    await world.event(subjects.CACHE_EVICTED, cache_id=done.cache_id)
+    await world.order(subjects.WORK_EVICT_STORE, w.EvictStore)

@@ -1,0 +1,385 @@
+"""The way of an extraction, with the test as gateway and extractor."""
+
+from __future__ import annotations
+
+import pytest
+
+from mistudio_catalog.config import CatalogSettings
+from mistudio_contracts import reports as r
+from mistudio_contracts import rpc, subjects, views
+from mistudio_contracts import work as w
+from mistudio_contracts.errors import ErrorCode, InvalidInput, RateLimited, StatusConflict
+from mistudio_contracts.values import Skipped
+
+from .support import (
+    World,
+    asking,
+    captured,
+    committed,
+    evicted,
+    facts,
+    failure,
+    planned,
+    running_world,
+)
+
+
+async def test_an_extraction_goes_from_queued_to_completed(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0, -1])
+    assert (accepted.status, accepted.cached) == ("queued", False)
+    plan = await world.plan(shards=3)
+    assert plan.tokenization.column == "text"
+    assert plan.tokenization.max_length == 128
+    assert plan.hook_points == ["layers.0.resid_post", "layers.11.resid_post"]
+    for _ in range(3):
+        await world.capture()
+    commit = await world.commit()
+    assert len(commit.files) == 6
+    assert (commit.samples, commit.tokens) == (99, 990)
+    done = await world.event(subjects.EXTRACTION_COMPLETED)
+    shown = await world.extraction(accepted.extraction_id)
+    assert (shown.status, shown.progress, shown.cached) == ("completed", 100, False)
+    assert shown.skipped == Skipped(empty=1)
+    assert shown.activation_shape == [990, 64]
+    assert shown.file_size_bytes == 2 * 990 * 256 + 990 * 4
+    assert done["cache_id"] == shown.cache_id
+    names = [n for n, d in world.seen if d.get("extraction_id") == accepted.extraction_id]
+    assert names[0] == "extraction.queued"
+    told = [d["progress"] for d in world.events(subjects.EXTRACTION_PROGRESS)]
+    assert told == sorted(told)
+    assert told[-1] < 100
+    shards = world.events(subjects.EXTRACTION_SHARD_COMPLETED)
+    assert [s["shards_completed"] for s in shards] == [1, 2, 3]
+
+
+async def test_the_same_request_again_is_answered_from_the_cache(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    first = await world.extract(model.id, dataset.id, [0, 6], sample_count=50)
+    again = await world.request(model.id, dataset.id, [6, 0], sample_count=50)
+    assert (again.status, again.cached, again.cache_id) == ("completed", True, first.cache_id)
+    assert again.message == "Using cached activations"
+    shown = await world.extraction(again.extraction_id)
+    assert shown.cached
+    assert shown.total_tokens == first.total_tokens
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=again.extraction_id)
+    fewer = await world.request(model.id, dataset.id, [6], sample_count=50)
+    assert fewer.cached
+    assert fewer.cache_id != first.cache_id
+    assert await world.pending(subjects.WORK_PLAN) == 0
+
+
+async def test_all_samples_by_number_or_by_default_are_one_request(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset(samples=100)
+    await world.extract(model.id, dataset.id, [0])
+    assert (await world.request(model.id, dataset.id, [0], sample_count=100)).cached
+    assert (await world.request(model.id, dataset.id, [0], sample_count=5000)).cached
+
+
+async def test_fewer_samples_are_planned_and_then_found_in_the_cache(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.extract(model.id, dataset.id, [0])
+    fewer = await world.request(model.id, dataset.id, [0], sample_count=10)
+    assert fewer.status == "queued"
+    plan = await world.plan(compute=False)
+    assert plan.sample_count == 10
+    assert await world.pending(subjects.WORK_SHARD) == 0
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=fewer.extraction_id)
+    shown = await world.extraction(fewer.extraction_id)
+    assert (shown.cached, shown.total_samples) == (True, 10)
+    assert (await world.request(model.id, dataset.id, [0], sample_count=10)).cached
+
+
+async def test_an_unloaded_model_is_loaded_by_itself(world: World) -> None:
+    model, dataset = await world.unloaded_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0])
+    assert accepted.status == "queued"
+    await world.prepare()
+    await world.place()
+    await world.plan()
+    await world.capture()
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=accepted.extraction_id)
+
+
+async def test_an_extraction_waits_for_a_loading_model(world: World) -> None:
+    model, dataset = await world.register(), await world.ready_dataset()
+    await world.load(model.id)
+    accepted = await world.request(model.id, dataset.id, [0])
+    assert accepted.status == "queued"
+    assert await world.pending(subjects.WORK_PLAN) == 0
+    await world.prepare()
+    await world.place()
+    await world.plan()
+
+
+async def test_an_extraction_fails_with_the_load_it_waits_for(world: World) -> None:
+    model, dataset = await world.register(), await world.ready_dataset()
+    task = (await world.load(model.id)).task_id
+    accepted = await world.request(model.id, dataset.id, [0])
+    report = r.ModelWorkFailedReport(
+        task_id=task, model_id=model.id, failure=failure("No room.", remedy="Unload one.")
+    )
+    await world.order(subjects.WORK_PREPARE, w.PrepareModel)
+    await world.publish(subjects.REPORT_PREPARE_FAILED, report)
+    event = await world.event(subjects.EXTRACTION_FAILED, extraction_id=accepted.extraction_id)
+    assert event["error"]["details"]["reason"] == "model_load_failed"
+    assert "No room." in event["error"]["message"]
+
+
+async def test_an_extraction_fails_with_the_load_that_is_cancelled(world: World) -> None:
+    model, dataset = await world.unloaded_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0])
+    await world.event(subjects.MODEL_LOADING, count=2, model_id=model.id)
+    cancel = rpc.CancelLoadRequest(model_id=model.id)
+    await world.ask(subjects.RPC_MODEL_LOAD_CANCEL, cancel, views.Model)
+    event = await world.event(subjects.EXTRACTION_FAILED, extraction_id=accepted.extraction_id)
+    assert event["error"]["details"]["reason"] == "load_cancelled"
+    assert (await world.model(model.id)).status == "unloaded", "it is not loaded again"
+
+
+async def test_a_second_extraction_on_a_store_waits_and_finds_what_is_there(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    first = await world.request(model.id, dataset.id, [0])
+    second = await world.request(model.id, dataset.id, [0])
+    await world.plan()
+    assert await world.pending(subjects.WORK_PLAN) == 0
+    await world.capture()
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=first.extraction_id)
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=second.extraction_id)
+    shown = await world.extraction(second.extraction_id)
+    assert shown.cached
+    assert await world.pending(subjects.WORK_PLAN) == 0
+
+
+async def test_at_most_a_window_of_shards_is_ordered(settings: CatalogSettings) -> None:
+    narrow = settings.model_copy(update={"shard_window": 2})
+    async with running_world(narrow) as world:
+        model, dataset = await world.ready_model(), await world.ready_dataset()
+        await world.request(model.id, dataset.id, [0])
+        await world.plan(shards=5)
+        await world.event(subjects.EXTRACTION_PROGRESS)
+        seen = []
+        for done in range(5):
+            order = await world.order(subjects.WORK_SHARD, w.CaptureShard)
+            assert await world.pending(subjects.WORK_SHARD) <= 1
+            await world.publish(subjects.REPORT_SHARD, captured(order))
+            await world.event(subjects.EXTRACTION_SHARD_COMPLETED, count=done + 1)
+            seen.append(order.shard.index)
+        assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_live_progress_counts_shards_under_way(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset(samples=100)
+    accepted = await world.request(model.id, dataset.id, [0])
+    plan = await world.plan(shards=1)
+    await world.order(subjects.WORK_SHARD, w.CaptureShard)
+    for samples in (40, 20, 1000):
+        live = r.ShardProgressedReport(
+            task_id=plan.task_id,
+            extraction_id=accepted.extraction_id,
+            shard_index=0,
+            samples_done=samples,
+        )
+        await world.publish(subjects.LIVE_SHARD, live)
+    await world.event(subjects.EXTRACTION_PROGRESS, progress=99)
+    told = [d["progress"] for d in world.events(subjects.EXTRACTION_PROGRESS)]
+    assert told == [0, 40, 99]
+
+
+async def test_a_cancelled_extraction_is_over_and_late_reports_are_void(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0])
+    plan = await world.plan(shards=2)
+    shard = await world.order(subjects.WORK_SHARD, w.CaptureShard)
+    cancel = rpc.CancelExtractionRequest(extraction_id=accepted.extraction_id)
+    over = await world.ask(subjects.RPC_EXTRACTION_CANCEL, cancel, views.Extraction)
+    assert (over.status, over.cache_id) == ("cancelled", None)
+    await world.event(subjects.EXTRACTION_CANCELLED)
+    assert (await world.event(subjects.CONTROL_CANCEL))["task_ids"] == [plan.task_id]
+    assert plan.task_id in (await world.heartbeat()).cancelled
+    await world.publish(subjects.REPORT_SHARD, captured(shard))
+    again = await world.ask(subjects.RPC_EXTRACTION_CANCEL, cancel, views.Extraction)
+    assert again.status == "cancelled"
+    # Half-written files leave the disk, and only then the store is used again.
+    evict = await world.order(subjects.WORK_EVICT_STORE, w.EvictStore)
+    assert (evict.store_key, evict.hook_points) == (plan.store_key, None)
+    other = await world.request(model.id, dataset.id, [1])
+    assert await world.pending(subjects.WORK_PLAN) == 0
+    gone = r.StoreEvictedReport(
+        task_id=evict.task_id, store_key=evict.store_key, freed_bytes=1, columns_left=0
+    )
+    await world.publish(subjects.REPORT_STORE_EVICTED, gone)
+    assert (await world.plan()).extraction_id == other.extraction_id
+    assert world.events(subjects.EXTRACTION_SHARD_COMPLETED) == []
+
+
+async def test_a_failed_step_fails_the_extraction_once(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0])
+    order = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
+    report = r.ExtractionWorkFailedReport(
+        task_id=order.task_id,
+        extraction_id=order.extraction_id,
+        failure=failure(
+            "All samples are too long.",
+            code=ErrorCode.EXTRACTION_FAILED,
+            reason="no_samples",
+            remedy="Raise max_length.",
+        ),
+    )
+    for _ in range(2):
+        await world.publish(subjects.REPORT_EXTRACTION_FAILED, report)
+    await world.publish(subjects.REPORT_PLANNED, planned(order))
+    event = await world.event(subjects.EXTRACTION_FAILED, extraction_id=accepted.extraction_id)
+    assert event["error"]["details"]["reason"] == "no_samples"
+    await world.heartbeat()
+    shown = await world.extraction(accepted.extraction_id)
+    assert shown.status == "failed"
+    assert len(world.events(subjects.EXTRACTION_FAILED)) == 1
+
+
+async def test_doubled_reports_count_once(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0])
+    order = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
+    for _ in range(2):
+        await world.publish(subjects.REPORT_PLANNED, planned(order, 2))
+    first = await world.order(subjects.WORK_SHARD, w.CaptureShard)
+    for _ in range(3):
+        await world.publish(subjects.REPORT_SHARD, captured(first))
+    await world.capture()
+    commit = await world.order(subjects.WORK_COMMIT, w.CommitExtraction)
+    for _ in range(2):
+        await world.publish(subjects.REPORT_COMMITTED, committed(commit))
+    await world.event(subjects.EXTRACTION_COMPLETED)
+    assert await world.pending(subjects.WORK_SHARD) == 0
+    assert len(world.events(subjects.EXTRACTION_SHARD_COMPLETED)) == 2
+    assert len(commit.files) == 2
+
+
+async def test_a_commit_that_lost_a_column_fails(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0, 1])
+    await world.plan()
+    await world.capture()
+    commit = await world.order(subjects.WORK_COMMIT, w.CommitExtraction)
+    await world.publish(subjects.REPORT_COMMITTED, committed(commit, ["layers.0.resid_post"]))
+    event = await world.event(subjects.EXTRACTION_FAILED)
+    assert event["error"]["details"]["reason"] == "columns_missing"
+
+
+async def test_a_model_in_use_is_neither_unloaded_nor_deleted(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0])
+    for subject in (subjects.RPC_MODEL_UNLOAD, subjects.RPC_MODEL_DELETE):
+        error = await world.refusal(subject, subject.payload(model_id=model.id))
+        assert isinstance(error, StatusConflict)
+        assert error.details["active_extractions"] == 1
+    delete = rpc.DeleteDatasetRequest(dataset_id=dataset.id)
+    assert isinstance(await world.refusal(subjects.RPC_DATASET_DELETE, delete), StatusConflict)
+
+
+async def test_a_model_evicted_while_an_extraction_needs_it_is_not_sent_away(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0])
+    await world.plan()
+    await world.publish(subjects.REPORT_EVICTED, evicted(model.id, model.task_id or "", "lru"))
+    await world.event(subjects.MODEL_UNLOADED, reason="lru")
+    # The extractor places it again by itself, for the shard.
+    assert (await world.heartbeat({model.id: "f" * 32})).release == []
+    await world.capture()
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED)
+    assert (await world.heartbeat({model.id: "f" * 32})).release == [model.id]
+
+
+async def test_no_more_than_five_extractions_are_taken(settings: CatalogSettings) -> None:
+    few = settings.model_copy(update={"max_active_extractions": 2})
+    async with running_world(few) as world:
+        model, dataset = await world.ready_model(), await world.ready_dataset()
+        for layer in range(2):
+            await world.request(model.id, dataset.id, [layer])
+        third = asking(model.id, dataset.id, [3])
+        error = await world.refusal(subjects.RPC_EXTRACTION_REQUEST, third)
+        assert isinstance(error, RateLimited)
+        assert error.details["retry_after_seconds"] > 0
+        page = await world.ask(
+            subjects.RPC_EXTRACTION_LIST, rpc.ListExtractionsRequest(), views.ExtractionPage
+        )
+        assert page.total == 2
+
+
+async def test_a_key_repeats_the_answer(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    first = await world.request(model.id, dataset.id, [0], actor="a", idempotency_key="k")
+    second = await world.request(model.id, dataset.id, [0], actor="a", idempotency_key="k")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"layer_indices": [12]}, "layer_indices"),
+        ({"tokenization": {"column": "nope"}}, "tokenization.column"),
+        ({"tokenization": {"max_length": 999}}, "tokenization.max_length"),
+        ({"sample_count": 0}, "sample_count"),
+        ({"layer_indices": []}, None),
+        ({"dtype": "int8"}, "dtype"),
+    ],
+)
+async def test_bad_requests_name_the_field(
+    world: World, change: dict[str, object], field: str | None
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    request = asking(model.id, dataset.id, [0])
+    bad = request.model_copy(update={"command": {**request.command, **change}})
+    error = await world.refusal(subjects.RPC_EXTRACTION_REQUEST, bad)
+    assert isinstance(error, InvalidInput)
+    assert error.details.get("field") == field or field is None
+
+
+async def test_unknown_things_have_codes_of_their_own(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    ask = subjects.RPC_EXTRACTION_REQUEST
+    error = await world.refusal(ask, asking("m_no", dataset.id, [0]))
+    assert error.code is ErrorCode.MODEL_NOT_FOUND
+    error = await world.refusal(ask, asking(model.id, "ds_no", [0]))
+    assert error.code is ErrorCode.DATASET_NOT_FOUND
+    accepted = await world.request(model.id, dataset.id, [0])
+    get = rpc.GetExtractionRequest(extraction_id=accepted.extraction_id, model_id="m_other")
+    error = await world.refusal(subjects.RPC_EXTRACTION_GET, get)
+    assert error.code is ErrorCode.EXTRACTION_NOT_FOUND
+
+
+async def test_a_taken_extraction_id_is_refused(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0], extraction_id="ext_mine")
+    again = asking(model.id, dataset.id, [1], extraction_id="ext_mine")
+    error = await world.refusal(subjects.RPC_EXTRACTION_REQUEST, again)
+    assert error.details["field"] == "extraction_id"
+
+
+async def test_the_time_is_estimated_from_what_was_measured(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    first = await world.request(model.id, dataset.id, [0])
+    assert first.estimated_time_seconds is None
+    await world.plan()
+    await world.capture()
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED)
+    second = await world.request(model.id, dataset.id, [5])
+    # 1000 tokens took half a second.
+    assert second.estimated_time_seconds == pytest.approx(0.5)
+
+
+async def test_a_model_whose_layers_are_unknown_is_waited_for(world: World) -> None:
+    world.inspect = lambda _: facts(num_layers=None)
+    model, dataset = await world.register(), await world.ready_dataset()
+    await world.load(model.id)
+    error = await world.refusal(subjects.RPC_EXTRACTION_REQUEST, asking(model.id, dataset.id, [0]))
+    assert error.details["reason"] == "facts_unknown"

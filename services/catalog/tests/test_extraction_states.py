@@ -1,0 +1,192 @@
+"""An extraction under any sequence of reports ends exactly once and never goes backwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from mistudio_catalog.domain import ending, extracting
+from mistudio_catalog.domain.extraction import (
+    Extent,
+    ExtractionPhase,
+    ExtractionState,
+    Holding,
+    ShardState,
+    ShardStatus,
+    shards_of,
+)
+from mistudio_contracts import events, reports
+from mistudio_contracts.errors import MiStudioError, StatusConflict
+from mistudio_contracts.states import (
+    EXTRACTION_TRANSITIONS,
+    Dtype,
+    ExtractionStatus,
+    Quantization,
+)
+from mistudio_contracts.values import Artifact, DatasetRef, ShardPlan, Tokenization
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+ARTIFACT = Artifact(
+    fingerprint="a" * 32, quantization=Quantization.NONE, dtype=Dtype.FLOAT32, bytes=1
+)
+DATASET = DatasetRef(dataset_id="ds_x", fingerprint="b" * 32, sample_count=100)
+HOLDING = Holding(
+    cache_id="act_x",
+    storage_path="/x",
+    width=64,
+    bytes=10,
+    extent=Extent(rows_considered=100, samples=40, tokens=400),
+)
+ENDS = (events.ExtractionCompleted, events.ExtractionFailed, events.ExtractionCancelled)
+
+
+def waiting() -> ExtractionState:
+    return ExtractionState(
+        id="ext_x",
+        pool="default",
+        model_id="m_x",
+        dataset_id="ds_x",
+        actor="alice",
+        hook_points=("layers.0.resid_post",),
+        dtype=Dtype.FLOAT32,
+        tokenization=Tokenization(column="text"),
+        rows_considered=100,
+        created_at=START,
+        updated_at=START,
+    )
+
+
+def plan(flags: list[bool]) -> reports.ExtractionPlannedReport:
+    return reports.ExtractionPlannedReport(
+        task_id="task_1",
+        extraction_id="ext_x",
+        samples=10 * len(flags),
+        tokens=100 * len(flags),
+        shards=[
+            ShardPlan(
+                index=i,
+                sample_start=10 * i,
+                samples=10,
+                tokens=100,
+                hook_points=["layers.0.resid_post"] if compute else [],
+            )
+            for i, compute in enumerate(flags)
+        ],
+    )
+
+
+class Extracting(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = waiting()
+        self.shards: list[ShardState] = []
+        self.now = START
+        self.progress: list[float] = []
+        self.ends: list[type] = []
+
+    def take(self, step: extracting.Step) -> None:
+        before, (self.state, effects) = self.state, step
+        if self.state.status is not before.status:
+            assert self.state.status in EXTRACTION_TRANSITIONS[before.status]
+        for effect in effects:
+            if isinstance(effect.payload, events.ExtractionProgress):
+                assert not self.ends, "nothing is told after the end"
+                self.progress.append(effect.payload.progress)
+            if isinstance(effect.payload, ENDS):
+                self.ends.append(type(effect.payload))
+
+    @rule(seconds=st.integers(0, 10))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def begin(self) -> None:
+        self.take(
+            extracting.begin(self.state, ARTIFACT, DATASET, "c" * 32, "task_1", 100, self.now)
+        )
+
+    @rule(flags=st.lists(st.booleans(), min_size=1, max_size=5), stale=st.booleans())
+    def planned(self, flags: list[bool], stale: bool) -> None:
+        report = plan(flags)
+        if stale:
+            report = report.model_copy(update={"task_id": "task_stale"})
+        shards = shards_of(report.shards)
+        step = extracting.planned(self.state, report, shards, self.now)
+        if stale:
+            assert step == (self.state, ())
+        if step[0] is not self.state:
+            self.shards = shards
+        self.take(step)
+
+    @rule(live=st.integers(0, 60))
+    def live(self, live: int) -> None:
+        self.take(extracting.progressed(self.state, live, self.now))
+
+    @precondition(lambda self: self.shards)
+    @rule(data=st.data(), live=st.integers(0, 30))
+    def captured(self, data: st.DataObject, live: int) -> None:
+        index = data.draw(st.integers(0, len(self.shards) - 1))
+        shard = self.shards[index]
+        step = extracting.captured(self.state, shard, live, self.now)
+        if shard.status is ShardStatus.CAPTURED:
+            assert step == (self.state, ()), "a shard counts once"
+        elif step[0] is not self.state:
+            self.shards[index] = replace(shard, status=ShardStatus.CAPTURED)
+        self.take(step)
+
+    @rule()
+    def commit(self) -> None:
+        self.take(extracting.commit(self.state, self.shards, self.now))
+
+    @precondition(lambda self: self.state.phase is ExtractionPhase.COMMITTING)
+    @rule()
+    def committed(self) -> None:
+        self.take(ending.completed(self.state, HOLDING, False, self.now))
+
+    @rule()
+    def fail(self) -> None:
+        self.take(ending.failed(self.state, MiStudioError("no").body(), self.now))
+
+    @rule()
+    def cancel(self) -> None:
+        before = self.state.status
+        try:
+            self.take(ending.cancelled(self.state, self.now))
+        except StatusConflict:
+            assert before in (ExtractionStatus.COMPLETED, ExtractionStatus.FAILED)
+
+    @invariant()
+    def it_ends_once(self) -> None:
+        assert len(self.ends) == int(self.state.status.terminal)
+
+    @invariant()
+    def progress_never_goes_back_and_is_whole_only_at_completion(self) -> None:
+        assert self.progress == sorted(self.progress)
+        assert (self.state.progress == 100) == (self.state.status is ExtractionStatus.COMPLETED)
+
+    @invariant()
+    def shards_are_counted_once(self) -> None:
+        done = sum(shard.status is ShardStatus.CAPTURED for shard in self.shards)
+        assert self.state.shards_completed == done
+
+
+Extracting.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+test_an_extraction_keeps_its_promises = Extracting.TestCase
+
+
+def test_progress_is_told_at_every_five_percent_or_two_seconds() -> None:
+    state, _ = extracting.begin(waiting(), ARTIFACT, DATASET, "c" * 32, "task_1", 100, START)
+    report = plan([True] * 10)
+    state, _ = extracting.planned(state, report, shards_of(report.shards), START)
+    state, told = extracting.progressed(state, 4, START)
+    assert told == ()
+    state, told = extracting.progressed(state, 5, START)
+    assert len(told) == 1
+    state, told = extracting.progressed(state, 6, START + timedelta(seconds=1))
+    assert told == ()
+    state, told = extracting.progressed(state, 7, START + timedelta(seconds=2))
+    assert len(told) == 1
