@@ -16,6 +16,7 @@ from mistudio_contracts.errors import (
     ModelLoadFailed,
     ServiceUnavailable,
 )
+from mistudio_loader.storage.staging import Workshop
 from mistudio_testkit.hub import FakeHub
 from mistudio_testkit.models import make_model
 
@@ -103,7 +104,7 @@ def test_the_next_attempt_goes_on_with_what_the_last_one_left(
     prepare_from: Any, hub: FakeHub, wide: Path
 ) -> None:
     commit = hub.add_model(REPO, wide)
-    here = prepare_from.cache / ".hub" / "someone--tiny-1.0" / commit
+    here = prepare_from.cache / ".hub" / f"someone--tiny-1.0@{commit}"
     here.mkdir(parents=True)
     (here / "model.safetensors.partial").write_bytes(weights(wide)[:1_500_000])
     prepared = prepare_from.from_hub(REPO)
@@ -122,7 +123,7 @@ def test_wrong_bytes_are_thrown_away_and_asked_for_again(
     assert caught.value.transient
     assert caught.value.details["reason"] == "checksum_mismatch"
     assert caught.value.details["file"] == "model.safetensors"
-    here = prepare_from.cache / ".hub" / "someone--tiny-1.0" / commit
+    here = prepare_from.cache / ".hub" / f"someone--tiny-1.0@{commit}"
     assert list(here.iterdir()) == []
     assert weights(prepare_from.directory(prepare_from.from_hub(REPO))) == weights(wide)
     assert hub.seen("/cdn/model.safetensors")[-1].range is None
@@ -238,3 +239,18 @@ def test_a_full_disk_is_told_before_the_transfer(
     with pytest.raises(InsufficientStorage):
         prepare_from.from_hub(REPO, reserve_bytes=2**60)
     assert all(r.range for r in hub.seen("/cdn/model.safetensors"))
+
+
+def test_a_download_that_nobody_goes_on_with_is_forgotten(
+    prepare_from: Any, hub: FakeHub, wide: Path
+) -> None:
+    hub.add_model(REPO, wide)
+    hub.cut("/cdn/model.safetensors", 1_500_000, skip=1)
+    hub.fail("/cdn/model.safetensors", 503, skip=1)
+    with pytest.raises(ServiceUnavailable):
+        prepare_from.from_hub(REPO)
+    workshop = Workshop(prepare_from.cache)
+    workshop.forget_partials(max_age=3600)
+    assert any(name.endswith(".partial") for name in prepare_from.left_over())
+    workshop.forget_partials(max_age=-1)
+    assert prepare_from.left_over() == []

@@ -306,8 +306,8 @@ class TestModels:
         hub.hold("/cdn/model.safetensors", 2_500_000, skip=1)
         order = order_of("a/b", source=Source.HUGGINGFACE)
         await catalog.order(subjects.WORK_PREPARE, order)
-        partial = settings.model_cache_dir / ".hub" / "a--b"
-        await until(lambda: any(p.stat().st_size >= 2**21 for p in partial.rglob("*.partial")))
+        downloads = settings.model_cache_dir / ".hub"
+        await until(lambda: any(p.stat().st_size >= 2**21 for p in downloads.rglob("*.partial")))
         await self._cancel(catalog, order.task_id)
         await catalog.settled(subjects.WORK_PREPARE)
         assert catalog.reports == []

@@ -72,7 +72,8 @@ class FakeHub:
     ) -> None:
         """Answer ``times`` requests whose path contains ``match`` with ``status``.
 
-        As with every fault, the first ``skip`` of those requests go well.
+        As with every fault, the first ``skip`` of those requests pass it by; one that an
+        earlier fault meets does not count.
         """
         self._faults.append(Fault(match, times, skip, status=status, headers=headers or {}))
 

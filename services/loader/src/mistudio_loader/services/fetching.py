@@ -12,9 +12,10 @@ from filelock import FileLock, Timeout
 
 from mistudio_contracts import LoadStage
 from mistudio_loader.domain.progress import Step
+from mistudio_loader.hub.client import Repository
 from mistudio_loader.hub.download import download, partial_bytes, verify
 from mistudio_loader.storage.disk import require_space
-from mistudio_loader.storage.staging import HUB
+from mistudio_loader.storage.staging import HUB, lock_of
 
 from .checkpoints import HubCheckpoint
 
@@ -64,10 +65,9 @@ def fetch(
         The hub does not answer; what has arrived stays.
     """
     repository = checkpoint.repository
-    slug = repository.repo_id.replace("/", "--")
-    directory = root / HUB / slug / repository.revision
+    directory = download_directory(root, repository)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory.with_name(directory.name + ".lock"))
+    lock = lock_of(directory)
     _wait_for(lock, tell)
     try:
         directory.mkdir(exist_ok=True)
@@ -95,11 +95,15 @@ def fetch(
         yield fetched
         if fetched.finished:
             shutil.rmtree(directory, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                directory.with_name(directory.name + ".lock").unlink()
-                directory.parent.rmdir()
+            Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def download_directory(root: Path, repository: Repository) -> Path:
+    """Return where a repository's files are gathered."""
+    name = repository.repo_id.replace("/", "--")
+    return root / HUB / f"{name}@{repository.revision}"
 
 
 def _wait_for(lock: FileLock, tell: Callable[[Step], None]) -> None:

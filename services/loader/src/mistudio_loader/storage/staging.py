@@ -46,14 +46,14 @@ class Workshop:
     def stage(self, task_id: str) -> Iterator[Path]:
         """Yield a fresh directory for a task; it is gone afterwards unless published."""
         directory = self._staging / f"{task_id}.{secrets.token_hex(4)}"
-        lock = FileLock(_lock_of(directory))
+        lock = lock_of(directory)
         with lock:
             directory.mkdir()
             try:
                 yield directory
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
-                _lock_of(directory).unlink(missing_ok=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
 
     def publish(self, directory: Path, name: str) -> bool:
         """Make a finished staging directory visible as ``root/name``.
@@ -100,23 +100,24 @@ class Workshop:
 
     def forget_partials(self, max_age: float) -> None:
         """Delete downloads that nobody went on with for ``max_age`` seconds."""
-        for revision in (self.root / HUB).glob("*/*"):
-            if revision.is_dir():
-                newest = max((p.lstat().st_mtime for p in revision.rglob("*")), default=0.0)
+        for directory in (self.root / HUB).glob("*@*"):
+            if directory.is_dir():
+                newest = max((p.lstat().st_mtime for p in directory.rglob("*")), default=0.0)
                 if time.time() - newest > max_age:
                     logger.info("removing an abandoned download")
-                    shutil.rmtree(revision, ignore_errors=True)
+                    _sweep_one(directory)
 
 
-def _lock_of(directory: Path) -> Path:
-    return directory.with_name(directory.name + ".lock")
+def lock_of(directory: Path) -> FileLock:
+    """Return the lock that whoever works in ``directory`` holds."""
+    return FileLock(directory.with_name(directory.name + ".lock"))
 
 
 def _sweep_one(directory: Path) -> None:
-    lock = FileLock(_lock_of(directory))
+    lock = lock_of(directory)
     try:
         with lock.acquire(timeout=0):
             shutil.rmtree(directory, ignore_errors=True)
-            _lock_of(directory).unlink(missing_ok=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
         return
