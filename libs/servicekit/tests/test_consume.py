@@ -270,7 +270,7 @@ async def test_giving_up_is_tried_until_it_works(bus: Bus, publisher: Publisher)
 async def test_no_message_is_ended_without_a_copy(
     bus: Bus, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mistudio_servicekit.consume.IN_PLACE_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("mistudio_servicekit.worker.IN_PLACE_PAUSES", (0.0, 0.0))
     await bus.js.delete_stream("DEAD")
     broker, handler = bus.broker(), Handler(KeyError("x"), KeyError("x"))
     consume(broker, SUBJECT, handler, on_give_up=handler.give_up)

@@ -1,12 +1,13 @@
 """Live and control subjects: in order, shared or heard by all, at most once."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from mistudio_contracts import subjects
 from mistudio_contracts.rpc import CancelWork, ReleaseModel
-from mistudio_servicekit.bus import Publisher
+from mistudio_servicekit.bus import Publisher, settled
 from mistudio_servicekit.consume import listen
 
 from .conftest import Bus, load, until
@@ -90,7 +91,7 @@ async def test_what_fails_or_cannot_be_read_does_not_stop_the_rest(
     async with bus.run(broker):
         await publisher.publish(RELEASE, release("m_bad"), entity_id="m_bad")
         await bus.client.publish(RELEASE.name(), b"not json")
-        await bus.client.flush()
+        await settled(bus.client)
         await publisher.publish(RELEASE, release("m_good"), entity_id="m_good")
         await until(lambda: heard == ["m_bad", "m_good"])
     assert "ZeroDivisionError" in caplog.text
@@ -103,3 +104,21 @@ def test_a_subject_that_a_stream_keeps_is_refused(bus: Bus) -> None:
 
     with pytest.raises(ValueError, match="use consume"):
         listen(bus.broker(), subjects.MODEL_LOAD, hear, shared=True)
+
+
+async def test_what_is_published_right_after_the_start_is_heard(bus: Bus) -> None:
+    other = bus.broker("catalog")
+    await other.connect()
+    publisher = Publisher(other, "catalog")
+    for number in range(20):
+        broker = bus.broker("extractor")
+        heard: list[str] = []
+
+        async def hear(payload: ReleaseModel, heard: list[str] = heard) -> None:
+            heard.append(payload.model_id)
+
+        listen(broker, RELEASE, hear, shared=False)
+        async with bus.run(broker):
+            await publisher.publish(RELEASE, release(f"m_{number}"), entity_id="")
+            await until(partial(bool, heard))
+    await other.stop()

@@ -23,7 +23,7 @@ from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 from mistudio_contracts.subjects import Kind, Subject
 from mistudio_contracts.topology import UPLOADS_BUCKET
 from mistudio_servicekit.app import ServiceApp
-from mistudio_servicekit.bus import Publisher, create_broker
+from mistudio_servicekit.bus import Publisher, create_broker, settled
 from mistudio_servicekit.consume import Delivery, consume, listen
 from mistudio_servicekit.permissions import SERVICES, render_accounts, users
 from mistudio_servicekit.provision import provision
@@ -206,7 +206,7 @@ async def test_the_catalog_publishes_every_event_order_and_control(site: Site) -
             await broker.publish(b"{}", subject.name(), stream=subject.stream, timeout=5.0)
         elif subject.publisher == "catalog":
             await broker.publish(b"{}", subject.name())
-    await client.flush()
+    await settled(client)
     await broker.stop()
 
 
@@ -240,7 +240,7 @@ async def test_a_denied_publish_says_so(site: Site, monkeypatch: pytest.MonkeyPa
 async def test_nobody_publishes_what_is_not_theirs(site: Site, user: str, subject: str) -> None:
     async with site.client(user) as client:
         await client.publish(subject, b"{}")
-        await client.flush()
+        await settled(client)
         await until(lambda: client.denied)
         assert f'"{subject}"'.lower() in client.denied[0].lower()
 
@@ -249,7 +249,7 @@ async def test_nobody_publishes_what_is_not_theirs(site: Site, user: str, subjec
 async def test_nobody_listens_to_everything(site: Site, user: str) -> None:
     async with site.client(user) as client:
         await client.subscribe(">")
-        await client.flush()
+        await settled(client)
         await until(lambda: client.denied)
 
 
@@ -263,7 +263,7 @@ async def test_other_services_command_and_follow(site: Site) -> None:
     consume(catalog, subjects.MODEL_LOAD, handle)
     async with running(ServiceApp("catalog", catalog)), site.client("client") as client:
         following = await client.subscribe("model.deleted")
-        await client.flush()
+        await settled(client)
         await client.jetstream().publish("model.load.requested", load().model_dump_json().encode())
         await until(lambda: got)
         await catalog.publish(b"{}", "model.deleted", stream="EVENTS", timeout=5.0)

@@ -10,7 +10,7 @@ from mistudio_contracts.errors import PayloadTooLarge, ServiceUnavailable
 from mistudio_contracts.reports import LoadProgressedReport
 from mistudio_contracts.states import LoadStage
 from mistudio_servicekit import bus as bus_module
-from mistudio_servicekit.bus import Publisher, create_broker
+from mistudio_servicekit.bus import Publisher, create_broker, settled
 from mistudio_servicekit.settings import ServiceSettings
 
 from .conftest import Bus, load, soon, until
@@ -40,7 +40,7 @@ async def test_a_kept_message_has_its_headers_and_returns_its_sequence(
 
 async def test_live_messages_are_not_confirmed(bus: Bus, publisher: Publisher) -> None:
     heard = await bus.client.subscribe("live.model.load")
-    await bus.client.flush()
+    await settled(bus.client)
     report = LoadProgressedReport(
         task_id="task_1", model_id="m_a", stage=LoadStage.PLACING, progress=90
     )
@@ -112,7 +112,7 @@ async def test_the_connection_has_its_own_inbox_and_name(bus: Bus) -> None:
     client = await broker.connect()
     assert client.new_inbox().startswith("_INBOX_loader.")
     answering = await bus.client.subscribe("echo")
-    await bus.client.flush()
+    await settled(bus.client)
 
     async def echo() -> str:
         message = await answering.next_msg(5)

@@ -1,5 +1,7 @@
 """A trace goes along with the messages, and what happens is counted under bounded names."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -58,8 +60,13 @@ async def test_metrics_are_labelled_with_subjects_of_the_contract_alone(
     async def handle(payload: LoadModel, delivery: Delivery) -> None:
         """Takes everything."""
 
+    async def answer(request: Any) -> messages.Done:
+        return messages.Done()
+
     consume(broker, subjects.MODEL_LOAD, handle)
+    serve(broker, subjects.RPC_CACHE_EVICT, answer)
     async with bus.run(broker):
+        await call(broker, subjects.RPC_CACHE_EVICT, messages.EvictCacheRequest(cache_id="act_1"))
         for number in range(5):
             await publisher.publish(
                 subjects.MODEL_LOAD, load(f"m_{number}"), entity_id=f"m_{number}"
@@ -72,6 +79,7 @@ async def test_metrics_are_labelled_with_subjects_of_the_contract_alone(
     assert "faststream_received_messages_total" in text
     assert "process_resident_memory_bytes" in text
     assert "m_1" not in text
+    assert "_INBOX" not in text
 
 
 def test_spans_leave_the_process_only_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +92,38 @@ def test_spans_leave_the_process_only_where_told(monkeypatch: pytest.MonkeyPatch
     exporting = tracer_provider("exporting")
     assert len(exporting._active_span_processor._span_processors) == 1
     exporting.shutdown()
+
+
+def test_a_collector_gets_the_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mistudio_servicekit import telemetry
+
+    got: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(telemetry, "_providers", {"other": tracer_provider("other")})
+        monkeypatch.setenv(
+            "OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}"
+        )
+        provider = tracer_provider("exporting")
+        with provider.get_tracer("test").start_as_current_span("a span of ours"):
+            pass
+        assert provider.force_flush(10_000)
+        provider.shutdown()
+        server.shutdown()
+    [(path, body)] = got
+    assert path == "/v1/traces"
+    assert b"a span of ours" in body
+    assert b"mistudio-exporting" in body
 
 
 async def _empty(bus: Bus) -> bool:

@@ -14,6 +14,7 @@ from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from faststream.nats.prometheus import NatsPrometheusMiddleware
+from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
@@ -146,6 +147,16 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
     broker._connection_kwargs["error_cb"] = on_error
     register_metrics(broker, registry)
     return broker
+
+
+async def settled(client: Client) -> None:
+    """Wait until the server has taken in all that was sent to it, subscriptions above all.
+
+    One ``flush`` of nats-py does not say so: its ping overtakes what waits to be written, so that
+    a message published elsewhere right after it can still be missed. The second one's cannot.
+    """
+    await client.flush()
+    await client.flush()
 
 
 def declare_publishers(

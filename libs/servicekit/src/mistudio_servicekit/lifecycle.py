@@ -10,11 +10,12 @@ from typing import Any
 import nats.errors
 from faststream.nats import NatsBroker
 from faststream.nats.subscriber.usecases import CoreSubscriber
+from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from mistudio_contracts.errors import ServiceUnavailable
 
-from .bus import HANDLER_GRACE
+from .bus import HANDLER_GRACE, settled
 from .durable import durables_of
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class Life:
             raise _no_answer() from error
         await self._wait_for_consumers()
         await self.app.broker.start()
+        await settled(self.app.broker.connection)
         for hook in self.app.on_started:
             await hook()
         self.started = True
@@ -169,7 +171,7 @@ class Life:
         """Take no more messages, let handlers end, run the stop hooks, close the connection."""
         self.started = False
         broker = self.app.broker
-        await asyncio.gather(*(_stop_subscriber(each) for each in broker.subscribers))
+        await asyncio.gather(*(_stop_subscriber(broker, each) for each in broker.subscribers))
         for hook in self.app.on_stop:
             try:
                 await asyncio.wait_for(hook(), HOOKS_SECONDS)
@@ -197,16 +199,23 @@ async def alive(life: Life) -> AsyncIterator[Life]:
         await life.stop()
 
 
-async def _stop_subscriber(subscriber: Any) -> None:
+async def _stop_subscriber(broker: NatsBroker, subscriber: Any) -> None:
     try:
         if isinstance(subscriber, CoreSubscriber) and subscriber.subscription is not None:
-            # First out of the server's list, so that another replica gets the next request.
             with contextlib.suppress(asyncio.TimeoutError, nats.errors.Error):
-                await asyncio.wait_for(subscriber.subscription.drain(), DRAIN_SECONDS)
+                await asyncio.wait_for(_drain(broker, subscriber.subscription), DRAIN_SECONDS)
             subscriber.subscription = None
         await asyncio.wait_for(subscriber.stop(), HANDLER_GRACE + 2.0)
     except Exception as error:  # noqa: BLE001 - the others must stop too
         log.warning("A subscriber did not stop in order.", extra={"error": repr(error)})
+
+
+async def _drain(broker: NatsBroker, subscription: Subscription) -> None:
+    # First out of the server's list, so that another replica gets the next request. The client's
+    # own drain begins with that too, but does not wait until the server knows.
+    await broker.connection._send_unsubscribe(subscription._id)
+    await settled(broker.connection)
+    await subscription.drain()
 
 
 async def _passes(name: str, check: Check) -> bool:

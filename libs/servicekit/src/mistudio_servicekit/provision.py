@@ -24,6 +24,9 @@ from mistudio_contracts import topology
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 
 from .letters import sweep
+from .render import render_topology
+
+__all__ = ["connect", "provision", "render_topology"]
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from mistudio_contracts.errors import (
 from mistudio_contracts.rpc import Reply
 from mistudio_contracts.subjects import Subject
 
-from .consume import read_payload, register
+from .consume import register
+from .delivery import read_payload
 from .failures import as_contract_error
 from .headers import envelope
 from .telemetry import metrics_of
