@@ -213,7 +213,8 @@ class TestFaults:
         assert refused(run, content, name).details["reason"] == "empty_dataset"
 
     @pytest.mark.parametrize(
-        ("name", "content"), [("x.jsonl", "\n \n"), ("x.txt", "\n\n"), ("x.csv", "text\n")]
+        ("name", "content"),
+        [("x.jsonl", "\n \n"), ("x.txt", "\n\n"), ("x.csv", "text\n"), ("x.jsonl", "\ufeff")],
     )
     def test_a_file_without_samples_is_refused(self, run: Ingest, name: str, content: str) -> None:
         assert refused(run, content, name).details["reason"] == "empty_dataset"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from mistudio_servicekit.settings import ServiceSettings
 
@@ -19,6 +20,9 @@ class LoaderSettings(ServiceSettings):
     ``local_roots`` is a list of directories joined as in ``PATH``; only what lies inside them can
     be named by a local model or dataset.
     """
+
+    # Deployments pass on variables that nobody has set as empty ones.
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     model_cache_dir: Path = Path("./models")
     dataset_cache_dir: Path = Path("./datasets")

@@ -76,15 +76,18 @@ def _start_digest(columns: Sequence[Column]) -> Any:
     return hashlib.sha256(_encode([_FORMAT, head]))
 
 
-def _encode(row: Any) -> bytes:
-    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return text.encode() + b"\n"
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     return str(value)
+
+
+# Built once: json.dumps would build one for each row.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _encode(row: Any) -> bytes:
+    return _ENCODER.encode(row).encode() + b"\n"
 
 
 def shorten(value: Any) -> Any:

@@ -69,7 +69,7 @@ class CsvReader:
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(MAX_LINE_BYTES)
-        lines = (line for _, line in read_lines(self._path))
+        lines = (line for _, _, line in read_lines(self._path))
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         names: list[str] | None = None
         while True:

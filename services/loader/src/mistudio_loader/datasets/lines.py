@@ -11,8 +11,10 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line with its number from 1, its line ending kept, a byte order mark dropped.
+def read_lines(path: Path) -> Iterator[tuple[int, int, str]]:
+    """Yield number (from 1), byte offset and text of each line, its line ending kept.
+
+    A byte order mark is dropped.
 
     Raises
     ------
@@ -36,5 +38,5 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 text = raw[skipped:].decode("utf-8")
             except UnicodeDecodeError as error:
                 raise undecodable(number, offset + skipped + error.start) from None
+            yield number, offset, text
             offset += len(raw)
-            yield number, text

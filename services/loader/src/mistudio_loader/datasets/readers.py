@@ -87,8 +87,8 @@ class TextReader:
         return batched(self._rows(), self.columns)
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for _, line in read_lines(self._path):
-            if line.strip():
+        for _, _, line in read_lines(self._path):
+            if line and not line.isspace():
                 yield len(line), {"text": line.rstrip("\r\n")}
 
 
@@ -115,11 +115,9 @@ class JsonLinesReader:
         return batched(self._rows(), self.columns)
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        offset = 0
-        for number, line in read_lines(self._path):
-            if line.strip():
+        for number, offset, line in read_lines(self._path):
+            if line and not line.isspace():
                 yield len(line), _object(line, number, offset)
-            offset += len(line.encode())
 
 
 def _object(line: str, number: int, offset: int) -> dict[str, Any]:
