@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -98,8 +99,6 @@ class World:
         self._tasks.append(asyncio.create_task(self._follow(control)))
 
     async def _follow(self, subscription: Any) -> None:
-        import json
-
         async for message in subscription.messages:
             async with self._changed:
                 self.seen.append((message.subject, json.loads(message.data)))
@@ -161,6 +160,13 @@ class World:
             await pull.unsubscribe()
         await message.ack_sync()
         return kind.model_validate_json(message.data)
+
+    async def kept(self, subject: Subject) -> list[dict[str, Any]]:
+        """Return what the EVENTS stream itself holds of a subject, in order."""
+        info = await self._js.stream_info("EVENTS")
+        first, last = int(info.state.first_seq), int(info.state.last_seq)
+        messages = [await self._js.get_msg("EVENTS", seq) for seq in range(first, last + 1)]
+        return [json.loads(m.data or b"{}") for m in messages if m.subject == subject.name()]
 
     async def pending(self, subject: Subject) -> int:
         info = await self._js.consumer_info("WORK", subject.durable())

@@ -80,11 +80,15 @@ async def test_a_page_is_read_off_an_index_and_not_sorted(database: Database) ->
 
 async def test_what_fails_commits_neither_state_nor_messages(database: Database) -> None:
     gone = Outgoing(subjects.MODEL_DELETED, events.ModelDeleted(model_id="m_x"), "m_x")
-    with pytest.raises(RuntimeError):
+
+    async def break_off() -> None:
         async with database.transaction() as tx:
             await tx.models.insert(pending())
             await tx.send((gone,))
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await break_off()
     async with database.reading() as tx:
         assert await tx.models.get("m_x") is None
         assert await tx.outbox.due(10) == []

@@ -26,16 +26,19 @@ def translated() -> Iterator[None]:
         yield
     except _UNSTORABLE as error:
         raise _unstorable() from error
+    except asyncpg.DataError as error:
+        # The driver's own refusal of an argument; what the server refuses has a finer class.
+        if type(error) is asyncpg.DataError:
+            raise _unstorable() from error
+        raise
     except asyncpg.PostgresError as error:
         if (error.sqlstate or "").startswith(_PASSING_SQLSTATES):
             raise _unavailable(error) from error
         raise
     except asyncpg.InterfaceError as error:
-        # The driver's own refusal of an argument is an InterfaceError and a ValueError both.
-        if isinstance(error, ValueError):
-            raise _unstorable() from error
         raise _unavailable(error) from error
     except UnicodeEncodeError as error:
+        # Of JSON, which is encoded before the driver sees it.
         raise _unstorable() from error
     except (OSError, asyncio.TimeoutError) as error:
         raise _unavailable(error) from error
