@@ -50,10 +50,9 @@ def test_a_layer_out_of_range_is_named_with_the_range(
         400,
         json={"dataset_id": dataset["id"], "layer_indices": [0, 7]},
     )
-    message = refused(error, "layer_indices")
-    assert "7" in message
-    assert "-4" in message
-    assert "3" in message
+    assert "7" in refused(error, "layer_indices")
+    assert "-4" in error["details"]["remedy"]
+    assert "3" in error["details"]["remedy"]
 
 
 def test_a_wrong_column_is_named_with_those_there_are(site: Site, home: Path) -> None:
@@ -67,7 +66,7 @@ def test_a_wrong_column_is_named_with_those_there_are(site: Site, home: Path) ->
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("empty.jsonl", b""),
+        ("blank.jsonl", b"\n\n"),
         ("undecodable.txt", b"fine\n\xff\xfe broken\n"),
         ("broken.jsonl", b'{"text": "a"}\n{"text": \n'),
         ("not.parquet", b"PAR1 this is no parquet"),
@@ -79,6 +78,12 @@ def test_a_file_that_is_no_dataset(site: Site, home: Path, name: str, content: b
     dataset = site.upload(path)
     assert dataset["status"] == "failed"
     refused(dataset["error"])
+
+
+def test_an_empty_file(site: Site) -> None:
+    files = {"file": ("empty.jsonl", b"")}
+    error = site.error("POST", "/datasets/upload", 400, files=files, data={"name": "empty"})
+    refused(error, "file")
 
 
 def test_samples_that_are_all_too_long(site: Site, tiny_model: TinyModel, home: Path) -> None:
