@@ -186,6 +186,15 @@ async def test_a_model_evicted_for_another_is_unloaded(world: World) -> None:
     assert (await world.load(model.id)).status == "loading"
 
 
+async def test_a_model_let_go_of_for_an_outdated_wish_is_placed_again(world: World) -> None:
+    model = await world.ready_model()
+    report = evicted(model.id, model.task_id or "", "requested")
+    await world.publish(subjects.REPORT_EVICTED, report)
+    await world.place()
+    assert (await world.model(model.id)).status == "ready"
+    assert world.events(subjects.MODEL_UNLOADED) == []
+
+
 async def test_a_restarted_device_gets_its_models_back_in_silence(world: World) -> None:
     model = await world.ready_model()
     started = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -164,7 +164,7 @@ class Loading(RuleBasedStateMachine):
             reason=reason,
             freed_bytes=1,
         )
-        self.report(residency.evicted(self.model, report, self.now), stale)
+        self.report(residency.evicted(self.model, report, self.task(), self.now), stale)
 
     @rule()
     def absent(self) -> None:

@@ -107,10 +107,14 @@ def release(model: ModelState) -> Outgoing:
     return Outgoing(subjects.CONTROL_RELEASE, message, model.id, model.pool)
 
 
-def evicted(model: ModelState, report: reports.ModelEvictedReport, now: datetime) -> Step:
+def evicted(
+    model: ModelState, report: reports.ModelEvictedReport, task_id: str, now: datetime
+) -> Step:
     """A device says that it let go.
 
-    A device that shuts down comes back and is given its models again, so they stay ready.
+    A device that shuts down comes back and is given its models again, so they stay ready. One
+    that let go because of a wish that is out of date is given the model again at once, as
+    ``task_id``.
     """
     if model.status is not ModelStatus.READY:
         return model, ()
@@ -125,6 +129,8 @@ def evicted(model: ModelState, report: reports.ModelEvictedReport, now: datetime
         return _out(model, "requested", report.freed_bytes, now)
     if report.reason == "shutdown":
         return model, ()
+    if report.reason == "requested":
+        return place_again(model, task_id, now)
     return _out(model, report.reason, report.freed_bytes, now)
 
 

@@ -26,6 +26,7 @@ class Devices:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._since = context.now()
 
     async def page(self) -> views.DevicePage:
         async with self._context.database.reading() as tx:
@@ -40,6 +41,9 @@ class Devices:
             device, effects = devices.heard(known, report, now)
             await tx.devices.save(device)
             await tx.send(effects)
+        if effects:
+            # What is being let go of may be out now.
+            self._context.wake()
         if known is not None and report.started_at > known.started_at:
             await self._place_again(device)
         async with self._context.database.reading() as tx:
@@ -105,6 +109,9 @@ class Devices:
         """
         now = self._context.now()
         before = now - timedelta(seconds=self._context.settings.device_silence_seconds)
+        if before < self._since:
+            # The silence may have been the catalog's own.
+            return
         async with self._context.database.reading() as tx:
             silent = await tx.devices.silent(before)
         for device_id in silent:

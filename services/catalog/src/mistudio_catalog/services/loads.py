@@ -195,7 +195,7 @@ class Loads:
             model = await tx.models.lock(report.model_id)
             if model is None:
                 return
-            out, effects = residency.evicted(model, report, self._context.now())
+            out, effects = residency.evicted(model, report, new_id("task"), self._context.now())
             await tx.models.save(out)
             await tx.send(effects)
         self._context.wake()
