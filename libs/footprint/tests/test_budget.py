@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mistudio_footprint import DecoderShape, forward_bytes_per_token, token_budget, weight_bytes
 from mistudio_footprint.budget import CPU_TOKENS, DEVICE_TOKENS, LEAST_TOKENS
 

@@ -2,7 +2,13 @@
 
 from .batching import iter_batches
 from .capture import capture_shard
-from .errors import CaptureCancelled, CaptureError, OutOfDeviceMemory, UnsupportedArchitecture
+from .errors import (
+    CaptureCancelled,
+    CaptureError,
+    InputsRefused,
+    OutOfDeviceMemory,
+    UnsupportedArchitecture,
+)
 from .hooks import layer_of
 from .model import FAMILIES, CaptureModel
 
@@ -11,6 +17,7 @@ __all__ = [
     "CaptureCancelled",
     "CaptureError",
     "CaptureModel",
+    "InputsRefused",
     "OutOfDeviceMemory",
     "UnsupportedArchitecture",
     "capture_shard",

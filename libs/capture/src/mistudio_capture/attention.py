@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -71,8 +72,10 @@ def packed_attention(
     bounds = _bounds.get()
     out = torch.empty_like(query.transpose(1, 2))
     grouped = query.shape[1] != key.shape[1]
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         length = end - start
+        if not length:
+            continue
         windowed = sliding_window is not None and length > sliding_window
         mask = _window(length, sliding_window, query.device) if windowed else None
         out[:, start:end] = scaled_dot_product_attention(

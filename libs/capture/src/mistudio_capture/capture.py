@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from .batching import iter_batches
-from .errors import CaptureCancelled, OutOfDeviceMemory
+from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
 
 Sink = Callable[[str, int, torch.Tensor], None]
-_Item = tuple[str, int, torch.Tensor, "torch.cuda.Event | None", int]
+_Rows = tuple[str, int, torch.Tensor, "torch.cuda.Event | None"]
 
 PENDING = 8
-"""Captured tensors that may wait for the disk before the forward pass waits for them."""
+"""Captured tensors and counts that may wait for the disk before the forward pass waits."""
 
 
 class _Writer:
@@ -27,13 +27,16 @@ class _Writer:
     def __init__(self, sink: Sink, on_progress: Callable[[int], None]) -> None:
         self._sink = sink
         self._on_progress = on_progress
-        self._queue: queue.Queue[_Item | None] = queue.Queue(maxsize=PENDING)
+        self._queue: queue.Queue[_Rows | int | None] = queue.Queue(maxsize=PENDING)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="capture-writer", daemon=True)
         self._thread.start()
 
-    def put(self, item: _Item) -> None:
-        """Queue rows; waits while too many are pending; raises what the sink raised."""
+    def put(self, item: _Rows | int) -> None:
+        """Queue rows, or the count of samples done after them.
+
+        Waits while too many are pending; raises what the sink raised.
+        """
         self._raise()
         self._queue.put(item)
 
@@ -51,13 +54,14 @@ class _Writer:
         while (item := self._queue.get()) is not None:
             if self._error is not None:
                 continue  # Drained, so that the forward pass is never left waiting.
-            point, row, rows, event, samples_done = item
             try:
+                if isinstance(item, int):
+                    self._on_progress(item)
+                    continue
+                point, row, rows, event = item
                 if event is not None:
                     event.synchronize()
                 self._sink(point, row, rows)
-                if samples_done:
-                    self._on_progress(samples_done)
             except BaseException as error:  # noqa: BLE001 - raised again where put or finish is
                 self._error = error
 
@@ -103,6 +107,9 @@ def capture_shard(
 
     Raises
     ------
+    InputsRefused
+        As :meth:`CaptureModel.check`, and when a token id lies outside the vocabulary: on a GPU
+        either would end the process's device context.
     CaptureCancelled
         When ``should_stop`` said so.
     OutOfDeviceMemory
@@ -110,7 +117,10 @@ def capture_shard(
     Exception
         Whatever ``sink`` raised.
     """
-    lengths = np.diff(offsets).tolist()
+    lengths: list[int] = np.diff(offsets).tolist()
+    model.check(lengths, hook_points)
+    if input_ids.size and not 0 <= int(input_ids.min()) <= int(input_ids.max()) < model.vocab_size:
+        raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
     writer = _Writer(sink, on_progress)
     done, budget = 0, token_budget
@@ -151,12 +161,12 @@ def _batch(
         # A copy even without a cast: a later block may add to the residual stream in place.
         kept.append((point, hidden.to(dtype=dtype, copy=True)))
 
-    model.run(pack, bounds, hook_points, keep)
+    if len(pack):
+        model.run(pack, bounds, hook_points, keep)
     # Queued only when the whole pass has succeeded: after an out-of-memory nothing comes twice.
-    for i, (point, rows) in enumerate(kept):
-        last = i == len(kept) - 1
-        host, event = _to_host(rows)
-        writer.put((point, first, host, event, samples_done if last else 0))
+    for point, rows in kept:
+        writer.put((point, first, *_to_host(rows)))
+    writer.put(samples_done)
 
 
 def _to_host(rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:

@@ -18,6 +18,10 @@ class UnsupportedArchitecture(CaptureError):
         self.supported = supported
 
 
+class InputsRefused(CaptureError):
+    """Samples or hook points that the model cannot run."""
+
+
 class CaptureCancelled(CaptureError):
     """Somebody asked to stop."""
 

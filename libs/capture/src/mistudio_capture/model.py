@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from . import attention
-from .errors import CaptureError, UnsupportedArchitecture
+from .errors import CaptureError, InputsRefused, UnsupportedArchitecture
+from .fusing import fuse_activations
 from .hooks import layer_of
 
 FAMILIES = ("gpt2", "llama", "mistral")
@@ -28,16 +31,19 @@ class _Deepest(Exception):
 class CaptureModel:
     """A decoder and its blocks. Make one with :meth:`load`."""
 
-    def __init__(self, decoder: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, decoder: nn.Module, device: torch.device, memory_bytes: int | None = None
+    ) -> None:
+        config: Any = decoder.config
         self._decoder: nn.Module | None = decoder
-        self.config: Any = decoder.config
+        self.config = config
         self.device = device
-        self.blocks = find_blocks(decoder, int(self.config.num_hidden_layers))
-        self.hidden_size = int(self.config.hidden_size)
+        self.blocks = find_blocks(decoder, int(config.num_hidden_layers))
+        self.hidden_size = int(config.hidden_size)
         self.num_layers = len(self.blocks)
-        self.context_length = int(self.config.max_position_embeddings)
-        self.vocab_size = int(self.config.vocab_size)
-        self.memory_bytes = storage_bytes(decoder)
+        self.context_length = int(config.max_position_embeddings)
+        self.vocab_size = int(config.vocab_size)
+        self.memory_bytes = storage_bytes(decoder) if memory_bytes is None else memory_bytes
 
     @classmethod
     def load(
@@ -59,11 +65,12 @@ class CaptureModel:
         UnsupportedArchitecture
             When the family is not one of :data:`FAMILIES`.
         CaptureError
-            When weights are missing from the checkpoint.
+            When there is no configuration, or weights are missing from the checkpoint.
         """
+        _refuse_unproven(Path(path))
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-        if config.model_type not in FAMILIES:
-            raise UnsupportedArchitecture(config.model_type, FAMILIES)
+        place = torch.device(device)
+        before = _allocated(place)
         decoder, loading = AutoModel.from_pretrained(
             path,
             config=config,
@@ -78,9 +85,10 @@ class CaptureModel:
         missing = sorted(loading["missing_keys"])
         if missing:
             raise CaptureError(f"the checkpoint lacks {len(missing)} tensors: {missing[0]}, …")
-        decoder = decoder.to(device).eval().requires_grad_(False)
+        decoder = decoder.to(place).eval().requires_grad_(False)
         decoder.config.use_cache = False
-        return cls(decoder, torch.device(device))
+        fuse_activations(decoder)
+        return cls(decoder, place, _allocated(place) - before if place.type == "cuda" else None)
 
     @property
     def decoder(self) -> nn.Module:
@@ -91,8 +99,38 @@ class CaptureModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the blocks' weights."""
-        return next(self.blocks.parameters()).dtype
+        """The dtype of the forward pass: of the blocks' weights that are not quantised."""
+        return next(p.dtype for p in self.blocks.parameters() if p.is_floating_point())
+
+    def check(self, lengths: Sequence[int], hook_points: Sequence[str]) -> None:
+        """Refuse what the decoder cannot run, before anything of it is run.
+
+        Parameters
+        ----------
+        lengths
+            Tokens of each sample.
+        hook_points
+            Such as ``layers.6.resid_post``.
+
+        Raises
+        ------
+        InputsRefused
+            When a sample is longer than the context, a block does not exist, a hook point is
+            named twice, or none is named.
+        ValueError
+            When a hook point cannot be read.
+        """
+        if not hook_points or len(set(hook_points)) != len(hook_points):
+            raise InputsRefused("name at least one hook point, and each of them once")
+        for point in hook_points:
+            if layer_of(point) >= self.num_layers:
+                raise InputsRefused(f"{point} lies beyond the {self.num_layers} blocks")
+        longest = max(lengths, default=0)
+        if longest > self.context_length:
+            raise InputsRefused(
+                f"sample {lengths.index(longest)} has {longest} tokens, "
+                f"the model's context is {self.context_length}"
+            )
 
     @torch.inference_mode()
     def run(
@@ -122,9 +160,9 @@ class CaptureModel:
             self.blocks[layer].register_forward_hook(_catch(point, on_hook, layer == deepest))
             for layer, point in by_layer.items()
         ]
-        position_ids = torch.cat(
-            [torch.arange(e - s) for s, e in zip(bounds[:-1], bounds[1:], strict=True)]
-        ).to(self.device)
+        position_ids = torch.cat([torch.arange(end - start) for start, end in pairwise(bounds)]).to(
+            self.device
+        )
         try:
             with attention.packed(bounds):
                 self.decoder(
@@ -154,6 +192,21 @@ def _catch(point: str, on_hook: Hook, last: bool) -> Callable[..., None]:
             raise _Deepest
 
     return hook
+
+
+def _refuse_unproven(path: Path) -> None:
+    # Read before transformers does: it answers a type that it does not know with its own words.
+    try:
+        config = json.loads((path / "config.json").read_bytes())
+        model_type = str(config["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CaptureError(f"there is no readable config.json at {path}") from error
+    if model_type not in FAMILIES:
+        raise UnsupportedArchitecture(model_type, FAMILIES)
+
+
+def _allocated(device: torch.device) -> int:
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
 def find_blocks(decoder: nn.Module, layers: int) -> nn.ModuleList:

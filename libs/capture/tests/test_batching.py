@@ -1,0 +1,39 @@
+"""A shard is cut into batches by its lengths and the budget alone."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mistudio_capture import iter_batches
+
+
+def test_consecutive_samples_share_the_budget() -> None:
+    assert list(iter_batches([4, 4, 3, 9, 1], 8)) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+
+
+def test_a_sample_beyond_the_budget_is_alone() -> None:
+    assert list(iter_batches([2, 50, 2], 8)) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_samples_may_be_limited_too() -> None:
+    assert list(iter_batches([1] * 5, 100, max_samples=2)) == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_it_goes_on_from_any_sample() -> None:
+    assert list(iter_batches([4, 4, 3, 9, 1], 12, first=2)) == [(2, 4), (4, 5)]
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), max_size=30),
+    budget=st.integers(1, 64),
+    most=st.none() | st.integers(1, 5),
+)
+def test_every_sample_is_in_one_batch_in_order(
+    lengths: list[int], budget: int, most: int | None
+) -> None:
+    batches = list(iter_batches(lengths, budget, most))
+    assert [i for start, end in batches for i in range(start, end)] == list(range(len(lengths)))
+    for start, end in batches:
+        assert end - start == 1 or sum(lengths[start:end]) <= budget
+        assert most is None or end - start <= most
