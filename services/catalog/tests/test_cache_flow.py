@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from mistudio_catalog.config import CatalogSettings
+from mistudio_catalog.services.caches import Caches
+from mistudio_catalog.services.context import Context
+from mistudio_catalog.services.retention import Retention
+from mistudio_catalog.services.stores import Stores
+from mistudio_catalog.storage.database import Database
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
-from mistudio_contracts.errors import ErrorCode
+from mistudio_contracts.errors import ErrorCode, ServiceUnavailable
+from mistudio_contracts.values import ModelFacts
 
-from .support import World
+from .support import World, now, running_world
 
 
 async def evict(world: World, cache_id: str) -> int:
@@ -117,3 +127,42 @@ async def test_a_deleted_dataset_leaves_its_caches(world: World) -> None:
     )
     assert cache.dataset_id is None
     assert (await world.extraction(done.extraction_id)).dataset_id == dataset.id
+
+
+async def test_the_least_recently_used_caches_leave_when_room_is_short(
+    settings: CatalogSettings,
+) -> None:
+    one_cache = settings.model_copy(update={"activation_cache_limit_gb": 300_000 / 1024**3})
+    async with running_world(one_cache) as world:
+        model, dataset = await world.ready_model(), await world.ready_dataset()
+        other = await world.ready_dataset("other")
+        first = await world.extract(model.id, dataset.id, [0])
+        second = await world.extract(model.id, other.id, [0])
+        assert (await world.request(model.id, dataset.id, [0])).cached, "that is use"
+        await sweep(one_cache)
+        await world.event(subjects.CACHE_EVICTED, cache_id=second.cache_id)
+        assert (await world.request(model.id, dataset.id, [0])).cache_id == first.cache_id
+
+
+async def test_caches_that_nobody_used_for_a_month_leave(
+    settings: CatalogSettings, world: World
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    done = await world.extract(model.id, dataset.id, [0])
+    await sweep(settings)
+    assert world.events(subjects.CACHE_EVICTED) == []
+    await sweep(settings, now=lambda: now() + timedelta(days=31))
+    await world.event(subjects.CACHE_EVICTED, cache_id=done.cache_id)
+
+
+async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) -> None:
+    """Do what housekeeping does from time to time."""
+
+    async def nobody(_: rpc.InspectModelRequest) -> ModelFacts:
+        raise ServiceUnavailable("no loader")
+
+    database = Database(settings.database_url)
+    await database.open()
+    context = Context(database, settings, nobody, lambda: None, now)
+    await Retention(context, Caches(context, Stores(context))).sweep()
+    await database.close()

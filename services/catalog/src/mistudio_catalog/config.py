@@ -24,6 +24,10 @@ class CatalogSettings(ServiceSettings):
         Tokens of a shard, about.
     shard_window
         Shards of an extraction that are ordered and not yet captured, at most.
+    activation_cache_days
+        Days after which a cache that nobody used leaves.
+    activation_cache_limit_gb
+        GiB of activations to keep; beyond it the least recently used caches leave.
     inspect_seconds
         How long a loader may take to look at a checkpoint that is registered.
     device_silence_seconds
@@ -40,6 +44,8 @@ class CatalogSettings(ServiceSettings):
     max_active_extractions: int = Field(default=5, ge=1)
     shard_tokens: int = Field(default=65_536, ge=1)
     shard_window: int = Field(default=32, ge=1, le=1000)
+    activation_cache_days: float = Field(default=30.0, gt=0)
+    activation_cache_limit_gb: float = Field(default=100.0, gt=0)
     inspect_seconds: float = Field(default=20.0, gt=0)
     device_silence_seconds: float = Field(default=20.0, gt=0)
     work_silence_seconds: float = Field(default=60.0, gt=0)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 NAME = "catalog"
 CONNECT_ATTEMPTS = 30
 WATCH_SECONDS = 5.0
-FORGET_SECONDS = 600.0
+HOUSEKEEPING_SECONDS = 600.0
 
 
 def create_app(settings: CatalogSettings) -> ServiceApp:
@@ -44,13 +44,15 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     movement = Driver("movement", [], settings.reconcile_seconds)
     context = Context(database, settings, _inspection(broker, settings), movement.wake)
     catalog = Catalog(context, _QueuesEmpty(broker))
-    movement.steps.append(catalog.move)
+    movement.steps.extend(catalog.movements)
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
     database.on_commit = relay.wake
     lag = _OutboxLag(broker, database)
     watch = Driver("watch", [catalog.devices.expire, lag.measure], WATCH_SECONDS)
     reconcile = Driver("reconcile", [catalog.reconcile.give_again], settings.reconcile_seconds)
-    housekeeping = Driver("housekeeping", [catalog.reconcile.forget], FORGET_SECONDS)
+    housekeeping = Driver(
+        "housekeeping", [catalog.reconcile.forget, catalog.retention.sweep], HOUSEKEEPING_SECONDS
+    )
     loops = (relay, movement, watch, reconcile, housekeeping)
 
     register_commands(broker, catalog)

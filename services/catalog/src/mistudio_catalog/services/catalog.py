@@ -13,12 +13,14 @@ from .capture import Capture
 from .context import Context
 from .datasets import Datasets
 from .devices import Devices
+from .driver import Step
 from .extractions import Extractions
 from .launching import Launching
 from .loads import Loads
 from .models import Models
 from .reconcile import QueuesEmpty, Reconcile
 from .removals import Removals
+from .retention import Retention
 from .stores import Stores
 
 _OF_EXTRACTIONS = (PlanExtraction, CaptureShard, CommitExtraction)
@@ -37,17 +39,21 @@ class Catalog:
         self.launching = Launching(context, self.stores)
         self.capture = Capture(context, self.stores)
         self.caches = Caches(context, self.stores)
+        self.retention = Retention(context, self.caches)
         self.devices = Devices(context)
         self.removals = Removals(context)
         self.reconcile = Reconcile(context, queues_empty)
 
-    async def move(self) -> None:
-        """Move everything that can move: waiting extractions, loads, evictions, removals."""
-        await self.launching.advance()
-        await self.loads.admit()
-        await self.stores.order_evictions()
-        await self.devices.settle_releases()
-        await self.removals.order()
+    @property
+    def movements(self) -> list[Step]:
+        """What moves everything that can move, in the order in which one frees the next."""
+        return [
+            self.launching.advance,
+            self.loads.admit,
+            self.stores.order_evictions,
+            self.devices.settle_releases,
+            self.removals.order,
+        ]
 
     async def unsendable(self, message: Due, error: MiStudioError) -> None:
         """An order can never reach the workers: what it was for fails, rather than wait."""

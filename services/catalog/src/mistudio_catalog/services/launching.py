@@ -27,11 +27,10 @@ class Launching:
         self._context = context
         self._stores = stores
 
-    async def advance(self) -> bool:
-        """Look at every waiting extraction, the oldest first; return whether a load began."""
+    async def advance(self) -> None:
+        """Look at every waiting extraction, the oldest first."""
         async with self._context.database.reading() as tx:
             waiting = await tx.extractions.waiting()
-        loads = False
         for extraction_id, model_id in waiting:
             async with self._context.database.transaction() as tx:
                 model = await tx.models.lock(model_id)
@@ -39,23 +38,20 @@ class Launching:
                 if model is None or extraction is None:
                     continue
                 if extraction.phase is ExtractionPhase.WAITING:
-                    loads = await self._look(tx, extraction, model) or loads
-        return loads
+                    await self._look(tx, extraction, model)
 
-    async def _look(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> bool:
+    async def _look(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
         now = self._context.now()
         if model.status is ModelStatus.UNLOADED:
             # Nobody's request: the catalog's own, which no rate limits.
             asked, effects = loading.request_load(model, None, new_id("task"), now)
             await tx.models.save(asked)
             await tx.send(effects)
-            return True
-        if model.status in (ModelStatus.FAILED, ModelStatus.PENDING):
+        elif model.status in (ModelStatus.FAILED, ModelStatus.PENDING):
             error = ending.because_of_model(model.error, now)
             await self._save(tx, *ending.failed(extraction, error, now))
         elif model.status is ModelStatus.READY and model.phase is not ModelPhase.RELEASING:
             await self._start(tx, extraction, model)
-        return False
 
     async def _start(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
         now = self._context.now()

@@ -46,12 +46,12 @@ class Loads:
         """
         async with self._context.database.transaction() as tx:
             answer = await once(
-                tx, request, LoadAccepted, self._context.now(), lambda: self.begin(tx, request)
+                tx, request, LoadAccepted, self._context.now(), lambda: self._begin(tx, request)
             )
         self._context.wake()
         return answer
 
-    async def begin(self, tx: Transaction, request: rpc.LoadModelRequest) -> LoadAccepted:
+    async def _begin(self, tx: Transaction, request: rpc.LoadModelRequest) -> LoadAccepted:
         """Do what :meth:`load` says, within a transaction."""
         await tx.ledger.exclusively(f"loads-of:{request.actor}")
         model = await lock(tx, request.model_id)

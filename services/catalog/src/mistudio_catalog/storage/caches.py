@@ -57,3 +57,12 @@ class CacheTable:
         """Return id and store of each cache of a model."""
         rows = _SQL.caches_of_model(self._connection, model_id=model_id)
         return [(row["id"], row["store_key"]) async for row in rows]
+
+    async def stored_bytes(self) -> int:
+        """Return the bytes of all visible columns and token shards."""
+        return int(await _SQL.stored_bytes(self._connection))
+
+    async def least_recently_used(self, limit: int) -> list[tuple[str, datetime]]:
+        """Return id and last use of the caches that were not used for longest."""
+        rows = _SQL.least_recently_used(self._connection, limit=limit)
+        return [(row["id"], row["last_accessed_at"]) async for row in rows]

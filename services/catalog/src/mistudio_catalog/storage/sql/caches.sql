@@ -46,3 +46,14 @@ DELETE FROM activation_caches WHERE id = :id RETURNING *;
 
 -- name: caches_of_model
 SELECT id, store_key FROM activation_caches WHERE model_id = :model_id;
+
+-- name: stored_bytes$
+SELECT (
+    coalesce((SELECT sum(bytes) FROM store_columns), 0)
+    + coalesce((SELECT sum(token_bytes) FROM stores), 0)
+)::bigint;
+
+-- name: least_recently_used
+SELECT id, last_accessed_at FROM activation_caches
+ORDER BY last_accessed_at, id
+LIMIT :limit;
