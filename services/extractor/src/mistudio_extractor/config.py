@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,7 +22,7 @@ class ExtractorSettings(ServiceSettings):
     dataset_cache_dir: Path = Path("./datasets")
     activation_cache_dir: Path = Path("./activations")
     device_id_file: Path = Path("./device-id")
-    device: str | None = Field(
+    device: Literal["cpu", "cuda"] | None = Field(
         default=None,
         validation_alias="MISTUDIO_DEVICE",
         description="cpu or cuda; null takes CUDA where there is one.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from faststream.nats import NatsBroker
 
 from mistudio_contracts import subjects
+from mistudio_contracts.reports import ModelEvictedReport
 from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
@@ -16,12 +18,15 @@ from mistudio_servicekit.rpc import serve
 from .config import ExtractorSettings
 from .handlers.extractions import ExtractionHandlers
 from .handlers.models import ModelHandlers
+from .handlers.stores import StoreHandlers
 from .services.capturing import Capturing
 from .services.committing import Committing
 from .services.device import Device
 from .services.heartbeat import Heartbeat
 from .services.planning import Planning
+from .services.reporting import Departures
 from .services.residency import Residency
+from .services.shards import Shards
 from .services.stores import Stores
 from .storage.layout import Layout
 
@@ -41,35 +46,52 @@ PUBLISHED = (
 )
 
 
-def create_app(settings: ExtractorSettings) -> ServiceApp:
-    """Return the extractor, wired and not yet started."""
+def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._exit) -> ServiceApp:
+    """Return the extractor, wired and not yet started. Nothing is read or written before.
+
+    Parameters
+    ----------
+    settings
+        From the environment.
+    leave
+        Ends the process when the device can no longer be used.
+    """
     broker = create_broker(settings, SERVICE)
     publisher = Publisher(broker, SERVICE)
     cancellations = Cancellations()
     layout = Layout(settings)
-    device = Device(settings)
+    device = Device(settings, leave)
+    departures = Departures(publisher)
 
-    async def evicted(model_id: str, task_id: str, reason: str, freed_bytes: int) -> None:
-        await models.evicted(model_id, task_id, reason, freed_bytes)
+    def evicted(model_id: str, task_id: str, reason: str, freed_bytes: int) -> None:
+        departures.tell(
+            ModelEvictedReport(
+                task_id=task_id,
+                model_id=model_id,
+                device_id=device.device_id,
+                reason=reason,
+                freed_bytes=freed_bytes,
+            )
+        )
 
     residency = Residency(device, layout, settings.max_resident_models, evicted)
     models = ModelHandlers(residency, device, cancellations, publisher)
     extractions = ExtractionHandlers(
         device,
-        residency,
         Planning(layout),
-        Capturing(layout),
+        Shards(device, residency, Capturing(layout), cancellations),
         Committing(layout),
-        Stores(layout),
         cancellations,
         publisher,
     )
+    stores = StoreHandlers(Stores(layout), publisher)
     heartbeat = Heartbeat(broker, settings.pool, device, residency, layout, cancellations)
-    _subscribe(broker, settings.pool, models, extractions)
+    _subscribe(broker, settings.pool, models, extractions, stores)
     declare_publishers(broker, PUBLISHED, settings.pool)
 
     async def stop() -> None:
         await heartbeat.stop()
+        await departures.stop()
         await extractions.close()
         device.close()
 
@@ -79,8 +101,8 @@ def create_app(settings: ExtractorSettings) -> ServiceApp:
     return ServiceApp(
         name=SERVICE,
         broker=broker,
-        on_start=[layout.create],
-        on_started=[heartbeat.start],
+        on_start=[layout.create, device.identify],
+        on_started=[heartbeat.start, departures.start, device.warm],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive},
     )
@@ -92,7 +114,11 @@ def describe() -> NatsBroker:
 
 
 def _subscribe(
-    broker: NatsBroker, pool: str, models: ModelHandlers, extractions: ExtractionHandlers
+    broker: NatsBroker,
+    pool: str,
+    models: ModelHandlers,
+    extractions: ExtractionHandlers,
+    stores: StoreHandlers,
 ) -> None:
     consume(broker, subjects.WORK_PLACE, models.place, pool=pool, on_give_up=models.give_up)
     for subject, handler in (
@@ -101,8 +127,8 @@ def _subscribe(
         (subjects.WORK_COMMIT, extractions.commit),
     ):
         consume(broker, subject, handler, pool=pool, on_give_up=extractions.give_up)
-    consume(broker, subjects.WORK_EVICT_STORE, extractions.evict, pool=pool)
+    consume(broker, subjects.WORK_EVICT_STORE, stores.evict, pool=pool)
     listen(broker, subjects.CONTROL_RELEASE, models.release, pool=pool, shared=False)
     listen(broker, subjects.CONTROL_CANCEL, models.cancel, pool=pool, shared=False)
-    serve(broker, subjects.RPC_STORE_FILES, extractions.files, pool=pool)
-    serve(broker, subjects.RPC_STORE_READ, extractions.read, pool=pool)
+    serve(broker, subjects.RPC_STORE_FILES, stores.files, pool=pool)
+    serve(broker, subjects.RPC_STORE_READ, stores.read, pool=pool)

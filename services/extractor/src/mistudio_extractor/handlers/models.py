@@ -6,7 +6,6 @@ from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.reports import (
     LoadProgressedReport,
-    ModelEvictedReport,
     ModelPlacedReport,
     ModelWorkFailedReport,
 )
@@ -15,12 +14,15 @@ from mistudio_contracts.states import LoadStage
 from mistudio_contracts.values import Failure
 from mistudio_contracts.work import PlaceModel
 from mistudio_extractor.services.device import Device
+from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.residency import Residency
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import Delivery
 
-PLACING_FROM = 85.0
+PLACING_FROM, PLACING_TO = 85.0, 100.0
+_GROWS = 0.95
+"""Up to this part of the way progress follows the memory taken; then the model is there."""
 
 
 class ModelHandlers:
@@ -40,15 +42,18 @@ class ModelHandlers:
         """Bring a model in and report what it takes."""
         if order.task_id in self._cancellations:
             return
-        started = LoadProgressedReport(
-            task_id=order.task_id,
-            model_id=order.model_id,
-            stage=LoadStage.PLACING,
-            progress=PLACING_FROM,
-            message="Placing in device memory",
-        )
-        await self._publisher.publish(subjects.LIVE_LOAD, started, entity_id=order.model_id)
-        resident = await self._residency.place(order.model_id, order.task_id, order.artifact)
+        before = self._device.occupied_bytes()
+
+        def part_done() -> float:
+            grown = self._device.occupied_bytes() - before
+            return min(_GROWS, max(0, grown) / max(1, order.artifact.bytes))
+
+        async def send(part: float) -> None:
+            await self._progress(order, part)
+
+        async with Beat(send, 1.0, part_done) as beat:
+            resident = await self._residency.place(order.model_id, order.task_id, order.artifact)
+            beat.tell(1.0)
         if order.task_id in self._cancellations:
             await self._residency.release(order.model_id, order.task_id)
             return
@@ -59,7 +64,12 @@ class ModelHandlers:
             memory_usage_bytes=resident.memory_bytes,
             seconds=resident.seconds,
         )
-        await self._publisher.publish(subjects.REPORT_PLACED, report, entity_id=order.model_id)
+        await self._publisher.publish(
+            subjects.REPORT_PLACED,
+            report,
+            entity_id=order.model_id,
+            msg_id=f"{order.task_id}.placed",
+        )
 
     async def give_up(self, order: PlaceModel, error: MiStudioError, delivery: Delivery) -> None:
         """Report that a model cannot be brought in."""
@@ -69,7 +79,10 @@ class ModelHandlers:
             failure=Failure(error=error.body(), transient=error.transient),
         )
         await self._publisher.publish(
-            subjects.REPORT_PLACE_FAILED, report, entity_id=order.model_id
+            subjects.REPORT_PLACE_FAILED,
+            report,
+            entity_id=order.model_id,
+            msg_id=f"{order.task_id}.place-failed",
         )
 
     async def release(self, message: ReleaseModel) -> None:
@@ -80,13 +93,12 @@ class ModelHandlers:
         """Void tasks."""
         self._cancellations.cancel(message.task_ids)
 
-    async def evicted(self, model_id: str, task_id: str, reason: str, freed_bytes: int) -> None:
-        """Report that a model left."""
-        report = ModelEvictedReport(
-            task_id=task_id,
-            model_id=model_id,
-            device_id=self._device.device_id,
-            reason=reason,
-            freed_bytes=freed_bytes,
+    async def _progress(self, order: PlaceModel, part: float) -> None:
+        report = LoadProgressedReport(
+            task_id=order.task_id,
+            model_id=order.model_id,
+            stage=LoadStage.PLACING,
+            progress=round(PLACING_FROM + part * (PLACING_TO - PLACING_FROM), 2),
+            message="Placing in device memory",
         )
-        await self._publisher.publish(subjects.REPORT_EVICTED, report, entity_id=model_id)
+        await self._publisher.publish(subjects.LIVE_LOAD, report, entity_id=order.model_id)

@@ -1,44 +1,51 @@
-"""Capture of one shard into the store's files, not yet visible."""
+"""Capture of one shard into the store's files, not yet visible. Runs on the device's thread."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mistudio_activations import ShardFile, ShardWriter, StorageFull, StoreCorrupt
 from mistudio_activations.rawfile import map_tensor
-from mistudio_contracts.errors import ExtractionFailed, InsufficientMemory
-from mistudio_contracts.states import Dtype
+from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
 from mistudio_extractor.storage.layout import Layout, storage_full
-from mistudio_footprint import DecoderShape, token_budget
 
-from .device import DeviceFacts
+from .sizing import BYTES, Sizing
 
 if TYPE_CHECKING:
+    import torch
+
     from mistudio_capture import CaptureModel
 
-BYTES = {Dtype.FLOAT32: 4, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 2}
-EVERY_SECONDS = 1.0
-EVERY_SHARE = 0.05
+NORM_BYTES = 4
+"""Beside each row the store keeps its norm."""
 
 
 class Capturing:
-    """Captures shards, on the device's thread."""
+    """Captures shards."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+
+    def check_room(self, order: CaptureShard, width: int) -> None:
+        """Refuse a shard that the disk would not hold.
+
+        Raises
+        ------
+        InsufficientStorage
+            With the figures.
+        """
+        self._layout.require(_needed_bytes(order, width))
 
     def capture(
         self,
         order: CaptureShard,
         model: CaptureModel,
-        facts: DeviceFacts,
+        sizing: Sizing,
         on_progress: Callable[[int], None],
         should_stop: Callable[[], bool],
     ) -> list[ColumnFile] | None:
@@ -46,51 +53,48 @@ class Capturing:
 
         Raises
         ------
-        InsufficientStorage, InsufficientMemory, ExtractionFailed
-            When the disk, the device or the token shard do not allow it.
+        InsufficientStorage
+            When the disk does not hold the shard.
+        ExtractionFailed
+            When the shard's tokens are not those that were planned.
+        OutOfDeviceMemory
+            When a sample alone does not fit the device.
         """
-        from mistudio_capture import CaptureCancelled, OutOfDeviceMemory
+        from mistudio_capture import CaptureCancelled
 
-        columns = len(order.shard.hook_points)
-        row_bytes = model.hidden_size * BYTES[order.dtype] + 4
-        self._layout.require(order.shard.tokens * row_bytes * columns)
+        self.check_room(order, model.hidden_size)
+        input_ids, offsets = _tokens(self._layout.store(order.store_key), order)
         try:
-            return self._capture(order, model, facts, _throttled(order, on_progress), should_stop)
+            return self._write(order, model, sizing, input_ids, offsets, on_progress, should_stop)
         except CaptureCancelled:
             return None
         except StorageFull as error:
-            needed = order.shard.tokens * row_bytes * columns
+            needed = _needed_bytes(order, model.hidden_size)
             raise storage_full(needed, self._layout.free_bytes()) from error
-        except OutOfDeviceMemory as error:
-            raise InsufficientMemory(
-                "The longest sample does not fit the device beside the model.",
-                reason="sample_too_large",
-                remedy="Set max_length, choose fewer hook points, or unload other models.",
-            ) from error
 
-    def _capture(
+    def _write(
         self,
         order: CaptureShard,
         model: CaptureModel,
-        facts: DeviceFacts,
+        sizing: Sizing,
+        input_ids: Any,
+        offsets: Any,
         on_progress: Callable[[int], None],
         should_stop: Callable[[], bool],
     ) -> list[ColumnFile]:
         import torch
 
-        from mistudio_capture import capture_shard
+        from mistudio_capture import CaptureCancelled, capture_shard
 
-        store = self._layout.store(order.store_key)
-        input_ids, offsets = _tokens(store, order)
-        shard, points = order.shard, order.shard.hook_points
+        store, shard, dtype = self._layout.store(order.store_key), order.shard, order.dtype
         with contextlib.ExitStack() as stack:
             writers = {
                 point: stack.enter_context(
                     ShardWriter(
-                        store, point, shard.index, shard.tokens, model.hidden_size, order.dtype
+                        store, point, shard.index, shard.tokens, model.hidden_size, dtype.value
                     )
                 )
-                for point in points
+                for point in shard.hook_points
             }
 
             def sink(point: str, row: int, rows: torch.Tensor) -> None:
@@ -100,28 +104,22 @@ class Capturing:
                 model,
                 input_ids,
                 offsets,
-                points,
+                shard.hook_points,
                 sink,
-                token_budget=self._token_budget(order, model, facts),
-                dtype=getattr(torch, order.dtype.value),
+                token_budget=sizing.batch_tokens(len(shard.hook_points), dtype),
+                dtype=getattr(torch, dtype.value),
                 batch_size=order.batch_size,
                 on_progress=on_progress,
                 should_stop=should_stop,
             )
+            if should_stop():
+                raise CaptureCancelled
             return [_column_file(point, writer.close()) for point, writer in writers.items()]
 
-    def _token_budget(self, order: CaptureShard, model: CaptureModel, facts: DeviceFacts) -> int:
-        """Return the batch's tokens, from figures that are the same at each delivery."""
-        path = self._layout.artifact(order.artifact) / "config.json"
-        shape = DecoderShape.from_config(json.loads(path.read_text(encoding="utf-8")))
-        return token_budget(
-            shape,
-            max(0, facts.memory_budget_bytes - order.artifact.bytes),
-            facts.kind,
-            hook_points=len(order.shard.hook_points),
-            compute_bytes=model.dtype.itemsize,
-            store_bytes=BYTES[order.dtype],
-        )
+
+def _needed_bytes(order: CaptureShard, width: int) -> int:
+    row = width * BYTES[order.dtype] + NORM_BYTES
+    return order.shard.tokens * row * len(order.shard.hook_points)
 
 
 def _tokens(store: Path, order: CaptureShard) -> tuple[Any, Any]:
@@ -145,17 +143,3 @@ def _tokens(store: Path, order: CaptureShard) -> tuple[Any, Any]:
 
 def _column_file(point: str, file: ShardFile) -> ColumnFile:
     return ColumnFile(hook_point=point, path=file.path, bytes=file.bytes, sha256=file.sha256)
-
-
-def _throttled(order: CaptureShard, tell: Callable[[int], None]) -> Callable[[int], None]:
-    last_time, last_samples = time.monotonic(), 0
-
-    def on_progress(samples: int) -> None:
-        nonlocal last_time, last_samples
-        now = time.monotonic()
-        enough = samples - last_samples >= EVERY_SHARE * order.shard.samples
-        if enough or now - last_time >= EVERY_SECONDS:
-            last_time, last_samples = now, samples
-            tell(samples)
-
-    return on_progress

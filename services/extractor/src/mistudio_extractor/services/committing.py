@@ -12,6 +12,7 @@ from mistudio_activations import (
     StorageFull,
     StoreCorrupt,
     commit,
+    read_manifest,
 )
 from mistudio_activations import open as open_store
 from mistudio_activations.commit import sha256_of
@@ -21,6 +22,8 @@ from mistudio_contracts.reports import ExtractionCommittedReport
 from mistudio_contracts.values import ColumnSummary
 from mistudio_contracts.work import CommitExtraction
 from mistudio_extractor.storage.layout import Layout, storage_full
+
+from .planning import ROWS_CONSIDERED
 
 PACKAGES = ("torch", "transformers", "mistudio-capture", "mistudio-activations")
 
@@ -52,7 +55,7 @@ class Committing:
         try:
             token_shards = [_token_file(store, shard.index) for shard in order.shards]
             manifest = commit(
-                store, columns=columns, token_shards=token_shards, info=self._info(order)
+                store, columns=columns, token_shards=token_shards, info=self._info(order, store)
             )
         except StoreCorrupt as error:
             raise _damaged() from error
@@ -66,8 +69,12 @@ class Committing:
             token_bytes=sum(shard.bytes for shard in manifest.tokens),
         )
 
-    def _info(self, order: CommitExtraction) -> dict[str, object]:
+    def _info(self, order: CommitExtraction, store: Path) -> dict[str, object]:
         facts = self._layout.artifact_facts(order.artifact)
+        # Each row considered is either a sample or was left out.
+        considered = order.samples + order.skipped.empty + order.skipped.too_long
+        before = read_manifest(store)
+        known = int(before.info.get(ROWS_CONSIDERED, 0)) if before else 0
         return {
             "model": {
                 "fingerprint": order.artifact.fingerprint,
@@ -77,6 +84,7 @@ class Committing:
                 "revision": facts.get("revision"),
             },
             "dataset": {"fingerprint": order.dataset.fingerprint},
+            ROWS_CONSIDERED: max(known, considered),
             "tokenization": order.tokenization.model_dump(mode="json"),
             "versions": {name: version(name) for name in PACKAGES},
         }

@@ -1,4 +1,4 @@
-"""The one device: what it is, what it has, and the one thread that works on it."""
+"""The one device and the one thread that works on it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import ctypes
 import gc
 import logging
 import os
-import platform
+import re
 import secrets
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
 from mistudio_contracts.base import utcnow
+from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_extractor.config import ExtractorSettings
+from mistudio_extractor.domain.memory import is_poison
+
+from .hardware import DeviceFacts, free_bytes, guess, probe
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +31,10 @@ T = TypeVar("T")
 POISONED = 70
 """Exit status of a process whose CUDA context can no longer be used."""
 
-_TEGRA = Path("/etc/nv_tegra_release")
+LEAVE_AFTER = 1.0
+"""Seconds for the message in hand to go back, before such a process ends."""
 
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """``kind`` is ``cpu``, ``cuda`` or ``tegra``; bytes are of the device's memory."""
-
-    kind: str
-    name: str
-    torch_device: str
-    memory_total_bytes: int
-    memory_budget_bytes: int
+_DEVICE_ID = re.compile(r"^dev_[A-Za-z0-9_]{1,120}$")
 
 
 class Device:
@@ -46,58 +42,118 @@ class Device:
 
     torch keeps per-thread state and CUDA work of several threads would interleave, so all of it
     runs on one thread; the event loop never waits for it.
+
+    Parameters
+    ----------
+    settings
+        Where the device's id lies, and its limits.
+    leave
+        Ends the process with a status, at once.
     """
 
-    def __init__(self, settings: ExtractorSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: ExtractorSettings, leave: Callable[[int], None] = os._exit
+    ) -> None:
+        self._settings, self._leave = settings, leave
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._facts: DeviceFacts | None = None
-        self.device_id = _identity(settings.device_id_file)
+        self._guess: DeviceFacts | None = None
+        self._warming: asyncio.Task[DeviceFacts] | None = None
+        self._device_id = ""
+        self.poisoned = False
         self.started_at = utcnow()
 
+    @property
+    def device_id(self) -> str:
+        """The device's id, the same after each start."""
+        return self._device_id
+
+    async def identify(self) -> None:
+        """Read the device's id, or make one."""
+        self._device_id = _identity(self._settings.device_id_file)
+
+    async def warm(self) -> None:
+        """Begin to import what computes, beside everything else."""
+        if self._warming is not None and not self._warming.done():
+            return
+        self._warming = asyncio.create_task(self._warm(), name="warm-up")
+        self._warming.add_done_callback(_log_failure)
+
+    def known_facts(self) -> DeviceFacts:
+        """Return the facts at once: the driver's until torch is there."""
+        if self._facts is not None:
+            return self._facts
+        if self._guess is None:
+            self._guess = guess(self._settings)
+        return self._guess
+
     async def facts(self) -> DeviceFacts:
-        """Return the facts; the first call imports torch, on the device's thread."""
-        if self._facts is None:
-            self._facts = await self.run(self._probe)
-        return self._facts
+        """Return the facts as torch has them; waits for its import."""
+        if self._facts is not None:
+            return self._facts
+        await self.warm()
+        assert self._warming is not None
+        return await asyncio.shield(self._warming)
+
+    async def free_bytes(self) -> int:
+        """Return what the device has left now, whoever uses the rest."""
+        facts = await self.facts()
+        return await self.run(lambda: free_bytes(facts))
+
+    def occupied_bytes(self) -> int:
+        """Return what this process holds of the device's memory, as a measure of progress."""
+        if self._facts is not None and self._facts.torch_device == "cuda":
+            return int(sys.modules["torch"].cuda.memory_allocated())
+        return int(psutil.Process().memory_info().rss)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run blocking work on the device's thread and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guard, work)
+        """Run blocking work on the device's thread and return its result.
+
+        Raises
+        ------
+        ServiceUnavailable
+            Transient, when the device can no longer be used: the process ends shortly, and what
+            was in hand comes again to the next one.
+        Exception
+            What ``work`` raised.
+        """
+        if self.poisoned:
+            raise _lost()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError as error:
+            if not is_poison(error):
+                raise
+            self.poisoned = True
+            log.critical("The CUDA context is poisoned; leaving.", exc_info=error)
+            asyncio.get_running_loop().call_later(LEAVE_AFTER, self._end)
+            raise _lost() from error
 
     def close(self) -> None:
         """Take no more work."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _guard(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except RuntimeError as error:
-            if "CUDA error" in str(error):
-                # After such an error every call fails; the supervisor starts a clean process,
-                # and the message in hand, not acknowledged, comes again there.
-                log.critical("The CUDA context is poisoned; leaving.", exc_info=error)
-                logging.shutdown()
-                os._exit(POISONED)
-            raise
+    def _end(self) -> None:
+        logging.shutdown()
+        sys.stdout.flush()
+        self._leave(POISONED)
 
-    def _probe(self) -> DeviceFacts:
+    async def _warm(self) -> DeviceFacts:
+        self._facts = await self.run(self._import)
+        return self._facts
+
+    def _import(self) -> DeviceFacts:
         import torch
+        from transformers.utils import logging as transformers_logging
 
+        # One import for every thread: two at once would see each other's half-made modules.
+        import mistudio_capture  # noqa: F401
+
+        # Its bars would break the lines of our log.
+        transformers_logging.disable_progress_bar()
         if self._settings.torch_num_threads:
             torch.set_num_threads(self._settings.torch_num_threads)
-        wanted = self._settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        memory = psutil.virtual_memory()
-        if wanted == "cpu":
-            kind, name, total = "cpu", platform.processor() or platform.machine(), memory.total
-        elif _TEGRA.exists():
-            # Shared memory: mem_get_info counts reclaimable pages as used.
-            kind, name, total = "tegra", torch.cuda.get_device_name(), memory.total
-        else:
-            kind, name = "cuda", torch.cuda.get_device_name()
-            total = torch.cuda.mem_get_info()[1]
-        budget = min(self._settings.memory_limit_bytes, total)
-        return DeviceFacts(kind, name, wanted, total, budget)
+        return probe(self._settings)
 
 
 def return_memory() -> None:
@@ -111,16 +167,31 @@ def return_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def _lost() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        "The device failed and is being started again.",
+        reason="device_failed",
+        remedy="Nothing: the work is taken up again by itself.",
+    )
+
+
+def _log_failure(task: asyncio.Task[DeviceFacts]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("The device is not usable.", exc_info=error)
+
+
 def _identity(path: Path) -> str:
-    if path.exists():
-        return path.read_text(encoding="ascii").strip()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(f"dev_{secrets.token_hex(6)}\n", encoding="ascii")
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        log.info("Another process has just named this device.")
-    finally:
-        temporary.unlink()
-    return path.read_text(encoding="ascii").strip()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text(f"dev_{secrets.token_hex(6)}\n", encoding="ascii")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            log.info("Another process has just named this device.")
+        finally:
+            temporary.unlink()
+    found = path.read_text(encoding="ascii", errors="replace").strip()
+    if not _DEVICE_ID.match(found):
+        raise ValueError(f"DEVICE_ID_FILE holds no device id such as dev_3f9a1c; delete {path}")
+    return found

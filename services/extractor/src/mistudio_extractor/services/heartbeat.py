@@ -28,7 +28,10 @@ MEASURE_EVERY = 60.0
 
 
 class Heartbeat:
-    """Reports the device every five seconds and whenever its residents change."""
+    """Reports the device every five seconds and whenever its residents change.
+
+    Nothing that takes time holds it up: neither the import of torch, nor a model on its way.
+    """
 
     def __init__(
         self,
@@ -41,39 +44,42 @@ class Heartbeat:
     ) -> None:
         self._broker, self._pool, self._device = broker, pool, device
         self._residency, self._layout, self._cancellations = residency, layout, cancellations
-        self._task: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._measuring: asyncio.Task[None] | None = None
+        self._releasing: dict[str, asyncio.Task[None]] = {}
         self._store_bytes = 0
-        self._measured_at = float("-inf")
 
     async def start(self) -> None:
-        """Begin; the first beat follows when the device is known."""
-        self._task = asyncio.create_task(self._beat(), name="heartbeat")
+        """Begin."""
+        self._beating = asyncio.create_task(self._beat(), name="heartbeat")
+        self._measuring = asyncio.create_task(self._measure(), name="measure-stores")
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [self._beating, self._measuring, *self._releasing.values()]
+        running = [task for task in tasks if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def alive(self) -> bool:
         """Return whether it still beats."""
-        return self._task is not None and not self._task.done()
+        return self._beating is not None and not self._beating.done()
 
     async def _beat(self) -> None:
         while True:
             self._residency.changed.clear()
             try:
-                await self._obey(await self._report())
+                self._obey(await self._report())
             except MiStudioError as error:
-                log.warning("The catalog did not take the heartbeat: %s", error.message)
+                log.warning("The heartbeat was not taken.", extra={"error": error.message})
+            except Exception:
+                log.exception("A heartbeat failed.")
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._residency.changed.wait(), EVERY)
 
     async def _report(self) -> DeviceOrders:
-        facts = await self._device.facts()
-        if time.monotonic() - self._measured_at > MEASURE_EVERY:
-            self._store_bytes = await asyncio.to_thread(disk_usage, self._layout.stores)
-            self._measured_at = time.monotonic()
+        facts = self._device.known_facts()
         report = DeviceReport(
             device_id=self._device.device_id,
             pool=self._pool,
@@ -90,7 +96,27 @@ class Heartbeat:
         orders = await call(self._broker, subjects.RPC_DEVICE_REPORT, report)
         return DeviceOrders.model_validate(orders)
 
-    async def _obey(self, orders: DeviceOrders) -> None:
+    def _obey(self, orders: DeviceOrders) -> None:
         self._cancellations.cancel(orders.cancelled)
         for model_id in orders.release:
+            if model_id not in self._releasing:
+                task = asyncio.create_task(self._release(model_id), name=f"release-{model_id}")
+                self._releasing[model_id] = task
+
+    async def _release(self, model_id: str) -> None:
+        try:
             await self._residency.release(model_id)
+        except Exception:
+            log.exception("A model could not be let go of.", extra={"model_id": model_id})
+        finally:
+            del self._releasing[model_id]
+
+    async def _measure(self) -> None:
+        while True:
+            start = time.monotonic()
+            try:
+                self._store_bytes = await asyncio.to_thread(disk_usage, self._layout.stores)
+            except OSError as error:
+                log.warning("The stores could not be measured.", extra={"error": str(error)})
+            # A large disk takes long to walk; never spend more than a small part of the time so.
+            await asyncio.sleep(max(MEASURE_EVERY, 20 * (time.monotonic() - start)))

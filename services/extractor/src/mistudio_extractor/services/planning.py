@@ -11,17 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
-from mistudio_activations import Manifest, read_manifest, write_tokens
+from mistudio_activations import Manifest, StorageFull, StoreCorrupt, read_manifest, write_tokens
 from mistudio_activations import open as open_store
-from mistudio_contracts.errors import InvalidInput
+from mistudio_activations.errors import storage_errors
+from mistudio_contracts.errors import ExtractionFailed, InvalidInput
 from mistudio_contracts.reports import ExtractionPlannedReport
 from mistudio_contracts.values import ShardPlan, Skipped
 from mistudio_contracts.work import PlanExtraction
 from mistudio_extractor.domain.cutting import Cut, cut
 from mistudio_extractor.storage import skipped as skipped_rows
-from mistudio_extractor.storage.layout import Layout
+from mistudio_extractor.storage.layout import Layout, storage_full
+from mistudio_extractor.storage.skipped import SkippedRows
 
-from .tokenizing import Tokenizing
+from .tokenizing import PlanStopped, Tokenizing
+
+ROWS_CONSIDERED = "rows_considered"
+"""In the manifest's info: how many dataset rows the visible token shards have used up."""
 
 
 class Planning:
@@ -39,47 +44,78 @@ class Planning:
         ------
         InvalidInput
             When nothing is left to capture, or as :class:`Tokenizing`.
+        InsufficientStorage
+            When the disk has no room for the tokens.
+        ExtractionFailed
+            When the store or the dataset is damaged.
         """
+        try:
+            with storage_errors():
+                return self._plan(order, should_stop)
+        except PlanStopped:
+            return None
+        except StorageFull as error:
+            raise storage_full(None, self._layout.free_bytes()) from error
+        except StoreCorrupt as error:
+            raise ExtractionFailed(
+                "The activation store is damaged.",
+                reason="store_damaged",
+                remedy="Delete the caches of this model and dataset, then ask again.",
+            ) from error
+
+    def _plan(
+        self, order: PlanExtraction, should_stop: Callable[[], bool]
+    ) -> ExtractionPlannedReport:
         store = self._layout.store(order.store_key)
         manifest = read_manifest(store)
         done_rows, shards = _committed(store, manifest)
         wanted = order.sample_count or order.dataset.sample_count
         left_out = skipped_rows.load(store).before(done_rows)
         if wanted > done_rows:
-            tokenizing = Tokenizing(self._layout.artifact(order.artifact), order.tokenization)
-            samples = tokenizing.samples(
-                self._layout.dataset(order.dataset), done_rows, wanted, left_out
-            )
-            start = sum(s.samples for s in shards)
-            for piece in cut(samples, order.shard_tokens):
-                if should_stop():
-                    return None
-                shards.append(_write(store, len(shards), start, piece))
-                start += len(piece.rows)
-            skipped_rows.save(store, left_out)
-            kept_samples = start
-            kept_tokens = sum(s.tokens for s in shards)
+            shards += self._grow(order, store, shards, done_rows, wanted, left_out, should_stop)
+            samples, tokens = sum(s.samples for s in shards), sum(s.tokens for s in shards)
         else:
-            kept_samples, kept_tokens = _prefix(store, wanted)
-            shards = _covering(shards, kept_samples)
+            samples, tokens = _prefix(store, wanted)
+            shards = [shard for shard in shards if shard.sample_start < samples]
         counts = left_out.before(wanted).counts()
-        if kept_samples == 0:
+        if samples == 0:
             raise _nothing_left(counts, order)
         return ExtractionPlannedReport(
             task_id=order.task_id,
             extraction_id=order.extraction_id,
-            samples=kept_samples,
-            tokens=kept_tokens,
+            samples=samples,
+            tokens=tokens,
             skipped=counts,
             shards=[_missing(shard, manifest, order.hook_points) for shard in shards],
         )
 
+    def _grow(
+        self,
+        order: PlanExtraction,
+        store: Path,
+        shards: list[ShardPlan],
+        done_rows: int,
+        wanted: int,
+        left_out: SkippedRows,
+        should_stop: Callable[[], bool],
+    ) -> list[ShardPlan]:
+        """Write token shards of the rows after those done; return their plans."""
+        tokenizing = Tokenizing(self._layout.artifact(order.artifact), order.tokenization)
+        samples = tokenizing.samples(
+            self._layout.dataset(order.dataset), done_rows, wanted, left_out, should_stop
+        )
+        start = sum(s.samples for s in shards)
+        new: list[ShardPlan] = []
+        for piece in cut(samples, order.shard_tokens):
+            new.append(_write(store, len(shards) + len(new), start, piece))
+            start += len(piece.rows)
+        if start:
+            skipped_rows.save(store, left_out)
+        return new
+
 
 def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardPlan]]:
-    """Return how many dataset rows the visible shards have used up, and the shards.
-
-    Rows left out after the last kept one are looked at again; they are left out again.
-    """
+    """Return how many dataset rows the visible shards have used up, and the shards."""
     if manifest is None or not manifest.tokens:
         return 0, []
     plans: list[ShardPlan] = []
@@ -95,7 +131,8 @@ def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardP
             )
         )
         start += shard.samples
-    return int(open_store(store).sample_ids[-1]) + 1, plans
+    after_last = int(open_store(store).sample_ids[-1]) + 1
+    return max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0))), plans
 
 
 def _write(store: Path, index: int, start: int, piece: Cut) -> ShardPlan:
@@ -117,10 +154,6 @@ def _prefix(store: Path, wanted: int) -> tuple[int, int]:
     return samples, int(opened.offsets[samples])
 
 
-def _covering(shards: list[ShardPlan], samples: int) -> list[ShardPlan]:
-    return [shard for shard in shards if shard.sample_start < samples]
-
-
 def _missing(shard: ShardPlan, manifest: Manifest | None, hook_points: list[str]) -> ShardPlan:
     known = manifest.columns if manifest else {}
     return shard.model_copy(
@@ -135,9 +168,11 @@ def _missing(shard: ShardPlan, manifest: Manifest | None, hook_points: list[str]
 
 
 def _nothing_left(counts: Skipped, order: PlanExtraction) -> InvalidInput:
+    length = order.tokenization.max_length
+    limit = f"{length} tokens" if length else "the model's context"
     return InvalidInput(
         f"No sample is left after tokenisation: {counts.empty} are empty, {counts.too_long} are "
-        f"longer than {order.tokenization.max_length or 'the context of'} tokens.",
+        f"longer than {limit}.",
         field="tokenization",
         reason="no_samples",
         empty=counts.empty,

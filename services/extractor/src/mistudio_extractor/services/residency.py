@@ -6,27 +6,29 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mistudio_contracts.errors import ModelLoadFailed
 from mistudio_contracts.values import Artifact, ResidentModel
-from mistudio_extractor.domain.admission import Limits, Seat, admit
+from mistudio_extractor.domain.admission import Limits, Need, Seat, admit, insufficient_memory
+from mistudio_extractor.domain.memory import is_out_of_memory
 from mistudio_extractor.storage.layout import Layout
 
-from .device import Device, return_memory
+from .device import Device
+from .models import load, unload
+from .sizing import Sizing
 
 if TYPE_CHECKING:
     from mistudio_capture import CaptureModel
 
 log = logging.getLogger(__name__)
 
-Evicted = Callable[[str, str, str, int], Awaitable[None]]
-"""Told the model, the task, the reason and the freed bytes."""
+Evicted = Callable[[str, str, str, int], None]
+"""Told the model, the task, the reason and the freed bytes. Must not fail."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Resident:
     """A model in device memory. ``doomed`` names the release it waits for its leases to end."""
 
@@ -34,6 +36,7 @@ class Resident:
     task_id: str
     fingerprint: str
     model: CaptureModel
+    sizing: Sizing
     seconds: float
     last_used: float = field(default_factory=time.monotonic)
     leases: int = 0
@@ -41,7 +44,13 @@ class Resident:
 
     @property
     def memory_bytes(self) -> int:
+        """Measured, not estimated."""
         return self.model.memory_bytes
+
+    @property
+    def seat(self) -> Seat:
+        need = Need(self.memory_bytes, self.sizing.need().working)
+        return Seat(self.model_id, need, self.last_used, self.leases)
 
 
 class Residency:
@@ -91,18 +100,12 @@ class Residency:
             When its artifact is missing or broken.
         """
         async with self._moving:
-            found = self._residents.get(model_id)
-            if found is not None and found.fingerprint == artifact.fingerprint:
-                found.task_id, found.doomed = task_id, None
-                return found
-            if found is not None:
-                await self._leave(found, found.task_id, "requested")
-            return await self._arrive(model_id, task_id, artifact)
+            return await self._place(model_id, task_id, artifact)
 
     @contextlib.asynccontextmanager
     async def lease(
         self, model_id: str, task_id: str, artifact: Artifact
-    ) -> AsyncIterator[CaptureModel]:
+    ) -> AsyncIterator[Resident]:
         """Work with a model, which stays until the end; it is brought in first if need be.
 
         Raises
@@ -110,16 +113,18 @@ class Residency:
         MiStudioError
             As :meth:`place`.
         """
-        resident = self._residents.get(model_id)
-        if resident is None or resident.fingerprint != artifact.fingerprint:
-            resident = await self.place(model_id, task_id, artifact)
-        resident.leases += 1
+        async with self._moving:
+            resident = self._residents.get(model_id)
+            if resident is None or resident.fingerprint != artifact.fingerprint:
+                resident = await self._place(model_id, task_id, artifact)
+            resident.leases += 1
         try:
-            yield resident.model
+            yield resident
         finally:
             resident.leases -= 1
             resident.last_used = time.monotonic()
-            if resident.doomed is not None and resident.leases == 0:
+            here = self._residents.get(model_id) is resident
+            if here and resident.doomed is not None and resident.leases == 0:
                 await self.release(model_id, resident.doomed)
 
     async def release(self, model_id: str, task_id: str | None = None) -> None:
@@ -133,64 +138,65 @@ class Residency:
                 return
             await self._leave(resident, task_id or resident.task_id, "requested")
 
+    async def make_room(self) -> int:
+        """Let go of every model that nobody works with; return how many left."""
+        async with self._moving:
+            return await self._make_room()
+
+    async def _place(self, model_id: str, task_id: str, artifact: Artifact) -> Resident:
+        found = self._residents.get(model_id)
+        if found is not None and found.fingerprint == artifact.fingerprint:
+            found.task_id, found.doomed = task_id, None
+            found.last_used = time.monotonic()
+            return found
+        if found is not None:
+            await self._leave(found, found.task_id, "requested")
+        return await self._arrive(model_id, task_id, artifact)
+
     async def _arrive(self, model_id: str, task_id: str, artifact: Artifact) -> Resident:
         facts = await self._device.facts()
-        seats = [
-            Seat(r.model_id, r.memory_bytes, r.last_used, r.leases)
-            for r in self._residents.values()
-        ]
-        limits = Limits(facts.memory_budget_bytes, self._most)
-        for leaving in admit(artifact.bytes, seats, limits):
+        directory = self._layout.artifact(artifact)
+        sizing = Sizing.of(directory, artifact, facts)
+        limits = Limits(facts.memory_budget_bytes, self._most, await self._device.free_bytes())
+        for leaving in admit(sizing.need(), [r.seat for r in self._residents.values()], limits):
             evicted = self._residents[leaving]
             await self._leave(evicted, evicted.task_id, "lru")
-        path = self._layout.artifact(artifact)
         start = time.monotonic()
-
-        def load() -> CaptureModel:
-            from mistudio_capture import CaptureModel
-
-            return CaptureModel.load(path, facts.torch_device)
-
-        try:
-            model = await self._device.run(load)
-        except Exception as error:
-            await self._device.run(return_memory)
-            raise _load_failed(error) from error
+        model = await self._load(lambda: load(directory, facts.torch_device), sizing.need())
         resident = Resident(
-            model_id, task_id, artifact.fingerprint, model, time.monotonic() - start
+            model_id, task_id, artifact.fingerprint, model, sizing, time.monotonic() - start
         )
         self._residents[model_id] = resident
         self.changed.set()
         log.info("A model is resident.", extra={"model_id": model_id, "bytes": model.memory_bytes})
         return resident
 
+    async def _load(self, work: Callable[[], CaptureModel], need: Need) -> CaptureModel:
+        """Load; when the memory did not suffice, again without the models that are idle."""
+        try:
+            return await self._device.run(work)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        try:
+            if await self._make_room():
+                return await self._device.run(work)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        raise insufficient_memory(need, await self._device.free_bytes())
+
+    async def _make_room(self) -> int:
+        idle = [r for r in self._residents.values() if r.leases == 0]
+        for resident in idle:
+            await self._leave(resident, resident.task_id, "lru")
+        return len(idle)
+
     async def _leave(self, resident: Resident, task_id: str, reason: str) -> None:
         freed = resident.memory_bytes
         del self._residents[resident.model_id]
-
-        def close() -> None:
-            resident.model.close()
-            return_memory()
-
-        await self._device.run(close)
-        self.changed.set()
+        # Behind whatever still runs on it: the device's thread takes one thing at a time.
+        await self._device.run(lambda: unload(resident.model))
         log.info("A model left.", extra={"model_id": resident.model_id, "reason": reason})
-        await self._on_evicted(resident.model_id, task_id, reason, freed)
-
-
-def _load_failed(error: Exception) -> Exception:
-    from mistudio_capture import CaptureError, UnsupportedArchitecture
-
-    if isinstance(error, UnsupportedArchitecture):
-        return ModelLoadFailed(
-            f"The architecture {error.model_type!r} is not supported.",
-            reason="unsupported_architecture",
-            remedy=f"Supported are: {', '.join(error.supported)}.",
-        )
-    if isinstance(error, (CaptureError, OSError, ValueError, RuntimeError)):
-        return ModelLoadFailed(
-            "The prepared artifact could not be placed in memory.",
-            reason="placing_failed",
-            remedy="Load the model again; the extractor's log has the details.",
-        )
-    return error
+        self._on_evicted(resident.model_id, task_id, reason, freed)
+        self.changed.set()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
+from pathlib import Path
 
-from mistudio_activations import evict, read_manifest
-from mistudio_contracts.errors import ErrorCode, InvalidInput, NotFound
+from mistudio_activations import StoreCorrupt, evict, read_manifest
+from mistudio_contracts.errors import ErrorCode, ExtractionFailed, InvalidInput, NotFound
 from mistudio_contracts.reports import StoreEvictedReport
 from mistudio_contracts.rpc import FileChunk, ListStoreFilesRequest, ReadStoreFileRequest
 from mistudio_contracts.views import StoreFile, StoreFiles
@@ -39,7 +41,11 @@ class Stores:
         NotFound
             When nothing is visible under the key.
         """
-        sizes = self._visible(request.store_key)
+        store = self._layout.store(request.store_key)
+        try:
+            sizes = {path: (store / path).stat().st_size for path in self._visible(store)}
+        except FileNotFoundError as error:
+            raise _gone() from error
         return StoreFiles(
             store_key=request.store_key,
             files=[StoreFile(path=path, bytes=size) for path, size in sorted(sizes.items())],
@@ -51,38 +57,52 @@ class Stores:
         Raises
         ------
         NotFound
-            When nothing is visible under the key.
+            When nothing is visible under the key, or is being deleted.
         InvalidInput
             When the store has no such visible file.
         """
-        sizes = self._visible(request.store_key)
-        if request.path not in sizes:
+        store = self._layout.store(request.store_key)
+        inside = (store / request.path).resolve().is_relative_to(store)
+        if not inside or request.path not in self._visible(store):
             raise InvalidInput(
                 "The store has no such file.",
                 field="path",
                 reason="no_such_file",
                 remedy="List the cache's files to see which there are.",
             )
-        with (self._layout.store(request.store_key) / request.path).open("rb") as file:
-            file.seek(request.offset)
-            data = file.read(request.length)
-        total = sizes[request.path]
+        try:
+            with (store / request.path).open("rb") as file:
+                total = os.fstat(file.fileno()).st_size
+                file.seek(request.offset)
+                data = file.read(request.length)
+        except FileNotFoundError as error:
+            raise _gone() from error
         return FileChunk(
             data=base64.b64encode(data).decode("ascii"),
             total_bytes=total,
             eof=request.offset + len(data) >= total,
         )
 
-    def _visible(self, store_key: str) -> dict[str, int]:
-        store = self._layout.store(store_key)
-        manifest = read_manifest(store)
+    def _visible(self, store: Path) -> list[str]:
+        try:
+            manifest = read_manifest(store)
+        except StoreCorrupt as error:
+            raise ExtractionFailed(
+                "The store's manifest cannot be read.",
+                reason="store_damaged",
+                remedy="Delete the cache and ask for the extraction again.",
+            ) from error
         if manifest is None:
-            raise NotFound(
-                "The activations are no longer stored.",
-                code=ErrorCode.CACHE_NOT_FOUND,
-                remedy="Ask for the extraction again.",
-            )
+            raise _gone()
         paths = ["manifest.json", *(shard.path for shard in manifest.tokens)]
         for name, column in manifest.columns.items():
             paths += [f"{name}/stats.json", *(shard.path for shard in column.shards)]
-        return {path: (store / path).stat().st_size for path in paths}
+        return paths
+
+
+def _gone() -> NotFound:
+    return NotFound(
+        "The activations are no longer stored.",
+        code=ErrorCode.CACHE_NOT_FOUND,
+        remedy="Ask for the extraction again.",
+    )

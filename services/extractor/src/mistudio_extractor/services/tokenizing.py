@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.values import Tokenization
-from mistudio_extractor.storage.datasets import rows
+from mistudio_extractor.storage.datasets import Kind, rows
 from mistudio_extractor.storage.skipped import SkippedRows
+from mistudio_footprint import DecoderShape
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+log = logging.getLogger(__name__)
+
+FIELD = "tokenization.column"
+
+_VOCABULARIES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.txt",
+)
+"""One must be there: of a mere config transformers makes an empty tokenizer, in silence."""
+
+
+class PlanStopped(Exception):
+    """Whoever asked for the plan no longer wants it."""
 
 
 class Tokenizing:
@@ -29,84 +47,116 @@ class Tokenizing:
 
     def __init__(self, artifact: Path, how: Tokenization) -> None:
         config = json.loads((artifact / "config.json").read_text(encoding="utf-8"))
+        shape = DecoderShape.from_config(config)
         self._artifact, self._how = artifact, how
-        self._vocab = int(config["vocab_size"])
-        context = config.get("max_position_embeddings") or config.get("n_positions")
-        self.longest = min(how.max_length or int(context), int(context))
+        self._vocab = shape.vocab
+        self.longest = min(how.max_length or shape.context, shape.context)
 
     def samples(
-        self, parquet: Path, start: int, end: int | None, skipped: SkippedRows
+        self,
+        parquet: Path,
+        start: int,
+        end: int | None,
+        skipped: SkippedRows,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, list[int]]]:
         """Yield dataset row and tokens of each kept sample; note the others in ``skipped``.
+
+        Parameters
+        ----------
+        parquet
+            The canonical dataset.
+        start, end
+            Dataset rows, from 0; None for all.
+        skipped
+            Grows by the rows left out.
+        should_stop
+            Asked before each batch of rows.
 
         Raises
         ------
         InvalidInput
             When the column is missing or of no use, an id is outside the vocabulary, or the model
             has no tokenizer.
+        PlanStopped
+            When ``should_stop`` said so.
         """
-        column = self._how.column
-        if column is None:
+        for first, values, kind in rows(parquet, self._column(), start, end):
+            if should_stop():
+                raise PlanStopped
+            found = self._tokenized(values) if kind == "text" else [v or [] for v in values]
+            for row, ids in enumerate(found, start=first):
+                if not ids:
+                    skipped.empty.append(row)
+                elif len(ids) > self.longest and not self._how.truncate:
+                    skipped.too_long.append(row)
+                else:
+                    yield row, self._checked(ids[: self.longest], row, kind)
+
+    def _column(self) -> str:
+        if self._how.column is None:
             raise InvalidInput(
                 "No column is named.",
-                field="tokenization.column",
+                field=FIELD,
                 reason="no_column",
                 remedy="Name the column that holds text or input_ids.",
             )
-        for first, values in rows(parquet, column, start, end):
-            for row, ids in enumerate(self._ids(values, first, column), start=first):
-                if not ids:
-                    skipped.empty.append(row)
-                elif len(ids) > self.longest:
-                    skipped.too_long.append(row)
-                else:
-                    yield row, ids
+        return self._how.column
 
-    def _ids(self, values: list[Any], first: int, column: str) -> list[list[int]]:
-        kinds = {type(value) for value in values if value is not None}
-        if kinds <= {list}:
-            return [self._checked(value or [], first + i) for i, value in enumerate(values)]
-        if kinds <= {str}:
-            return self._tokenized([value or "" for value in values])
+    def _checked(self, ids: list[int], row: int, kind: Kind) -> list[int]:
+        if None not in ids and min(ids) >= 0 and max(ids) < self._vocab:
+            return ids
+        wrong = next(i for i in ids if i is None or not 0 <= i < self._vocab)
+        own = "The model's tokenizer does not belong to it" if kind == "text" else "Tokenise again"
         raise InvalidInput(
-            f"The column {column!r} holds neither text nor lists of ids.",
-            field="tokenization.column",
-            reason="wrong_column_type",
-            remedy="Choose a column of text or of input_ids.",
+            f"Row {row + 1} has the token id {wrong}, which is not within 0 to {self._vocab - 1}.",
+            field=FIELD,
+            reason="token_out_of_range",
+            row=row + 1,
+            value=wrong,
+            vocab_size=self._vocab,
+            remedy=f"{own}: use ids of this model's own tokenizer.",
         )
 
-    def _checked(self, ids: list[int], row: int) -> list[int]:
-        if ids and not (min(ids) >= 0 and max(ids) < self._vocab):
-            raise InvalidInput(
-                f"Row {row} has a token id outside 0 to {self._vocab - 1}.",
-                field="tokenization.column",
-                reason="token_out_of_range",
-                row=row,
-                remedy="Tokenise with this model's own tokenizer.",
-            )
-        return ids[: self.longest] if self._how.truncate else ids
-
-    def _tokenized(self, texts: list[str]) -> list[list[int]]:
+    def _tokenized(self, values: list[Any]) -> list[list[int]]:
         # An empty text is an empty sample, even where the tokenizer would add a special token.
-        tokenizer = _tokenizer(self._artifact)
-        limits = {"truncation": True, "max_length": self.longest} if self._how.truncate else {}
-        found = tokenizer(
-            texts, add_special_tokens=self._how.add_special_tokens, verbose=False, **limits
-        )["input_ids"]
-        return [ids if text else [] for text, ids in zip(texts, found, strict=True)]
+        texts = [value for value in values if value]
+        if not texts:
+            return [[] for _ in values]
+        found = iter(
+            _tokenizer(self._artifact)(
+                texts,
+                add_special_tokens=self._how.add_special_tokens,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )["input_ids"]
+        )
+        return [next(found) if value else [] for value in values]
 
 
 @lru_cache(maxsize=4)
 def _tokenizer(artifact: Path) -> Any:
-    if not any((artifact / name).exists() for name in _TOKENIZER_FILES):
-        raise InvalidInput(
-            "The model has no tokenizer.",
-            field="tokenization.column",
-            reason="no_tokenizer",
-            remedy="Give a dataset of ready-made input_ids, or a model with tokenizer files.",
-        )
+    if not any((artifact / name).is_file() for name in _VOCABULARIES):
+        raise _no_tokenizer("The model has no tokenizer.")
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(
-        artifact, local_files_only=True, trust_remote_code=False, use_fast=True
+    try:
+        return AutoTokenizer.from_pretrained(
+            artifact, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+    except Exception as error:
+        # The tokenizers library raises bare exceptions for files it cannot read.
+        log.warning("A tokenizer could not be read.", exc_info=error)
+        raise _no_tokenizer("The model's tokenizer cannot be read.") from error
+
+
+def _no_tokenizer(message: str) -> InvalidInput:
+    return InvalidInput(
+        message,
+        field=FIELD,
+        reason="no_tokenizer",
+        remedy="Give a dataset of ready-made input_ids, or a model with its tokenizer files.",
     )

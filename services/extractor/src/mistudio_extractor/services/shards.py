@@ -1,0 +1,114 @@
+"""The way of a shard: its model held in place, captured, watched, called off."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from mistudio_contracts.errors import InsufficientMemory
+from mistudio_contracts.reports import ShardCapturedReport
+from mistudio_contracts.values import ColumnFile
+from mistudio_contracts.work import CaptureShard
+from mistudio_extractor.domain.admission import gigabytes
+from mistudio_extractor.domain.memory import is_out_of_memory
+from mistudio_servicekit.cancellation import Cancellations
+
+from .capturing import Capturing
+from .device import Device
+from .residency import Residency, Resident
+
+
+class Shards:
+    """Captures the shards that are ordered.
+
+    Parameters
+    ----------
+    device, residency
+        Where, and with which model.
+    capturing
+        Does it.
+    cancellations
+        Tasks that are void.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        residency: Residency,
+        capturing: Capturing,
+        cancellations: Cancellations,
+    ) -> None:
+        self._device, self._residency = device, residency
+        self._capturing, self._cancellations = capturing, cancellations
+
+    async def capture(
+        self, order: CaptureShard, on_progress: Callable[[int], None]
+    ) -> ShardCapturedReport | None:
+        """Capture a shard; its model is placed first if need be. None when the task is void.
+
+        Raises
+        ------
+        MiStudioError
+            Of placing the model, of the disk, and InsufficientMemory when a sample does not fit.
+        """
+        start = time.monotonic()
+        if order.task_id in self._cancellations:
+            return None
+        async with self._residency.lease(order.model_id, order.task_id, order.artifact) as resident:
+            try:
+                files = await self._attempt(order, resident, on_progress)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                files = await self._again(order, resident, on_progress)
+        if files is None:
+            return None
+        return ShardCapturedReport(
+            task_id=order.task_id,
+            extraction_id=order.extraction_id,
+            shard_index=order.shard.index,
+            device_id=self._device.device_id,
+            files=files,
+            tokens=order.shard.tokens,
+            seconds=time.monotonic() - start,
+        )
+
+    async def _again(
+        self, order: CaptureShard, resident: Resident, on_progress: Callable[[int], None]
+    ) -> list[ColumnFile] | None:
+        """Capture once more, without the models that only wait in memory."""
+        try:
+            if await self._residency.make_room():
+                return await self._attempt(order, resident, on_progress)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        facts = self._device.known_facts()
+        raise InsufficientMemory(
+            "A sample does not fit the device's memory beside the model.",
+            reason="sample_too_large",
+            required_memory_gb=gigabytes(resident.memory_bytes + resident.sizing.need().working),
+            available_memory_gb=gigabytes(facts.memory_budget_bytes),
+            remedy="Set a smaller max_length, or choose fewer hook points.",
+        )
+
+    async def _attempt(
+        self, order: CaptureShard, resident: Resident, on_progress: Callable[[int], None]
+    ) -> list[ColumnFile] | None:
+        left = threading.Event()
+
+        def should_stop() -> bool:
+            return left.is_set() or order.task_id in self._cancellations
+
+        try:
+            return await self._device.run(
+                lambda: self._capturing.capture(
+                    order, resident.model, resident.sizing, on_progress, should_stop
+                )
+            )
+        except asyncio.CancelledError:
+            # The process ends; the thread must not write on for a message that goes back.
+            left.set()
+            raise

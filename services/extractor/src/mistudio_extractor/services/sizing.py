@@ -1,0 +1,62 @@
+"""How many bytes a model's batches may take, and how many tokens that is.
+
+Both depend on the model's shape and the device alone, never on what else is resident: a shard done
+again is cut into the same batches, so it gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mistudio_contracts.states import Dtype
+from mistudio_contracts.values import Artifact
+from mistudio_extractor.domain.admission import Need
+from mistudio_footprint import DecoderShape, forward_bytes_per_token, token_budget
+
+from .hardware import DeviceFacts
+
+BYTES = {Dtype.FLOAT32: 4, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 2}
+SHARE = 4
+"""One part in this many of the budget is for batches, where the weights leave it."""
+
+LEAST_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A model's figures on a device."""
+
+    shape: DecoderShape
+    weights: int
+    compute_bytes: int
+    kind: str
+    allowance: int
+
+    @classmethod
+    def of(cls, directory: Path, artifact: Artifact, facts: DeviceFacts) -> Sizing:
+        """Return the figures of the artifact that lies in ``directory``."""
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        shape, compute = DecoderShape.from_config(config), BYTES[artifact.dtype]
+        least = LEAST_TOKENS * forward_bytes_per_token(shape, 1, compute, 4)
+        budget = facts.memory_budget_bytes
+        allowance = max(least, min(budget // SHARE, budget - artifact.bytes))
+        return cls(shape, artifact.bytes, compute, facts.kind, allowance)
+
+    def batch_tokens(self, hook_points: int, dtype: Dtype) -> int:
+        """Return the tokens of one batch that captures so many columns in ``dtype``."""
+        return token_budget(
+            self.shape,
+            self.allowance,
+            self.kind,
+            hook_points=hook_points,
+            compute_bytes=self.compute_bytes,
+            store_bytes=BYTES[dtype],
+        )
+
+    def need(self) -> Need:
+        """Return what admission sets aside: the weights and the largest batch there may be."""
+        a_token = forward_bytes_per_token(self.shape, self.shape.layers, self.compute_bytes, 4)
+        tokens = self.batch_tokens(1, Dtype.FLOAT32)
+        return Need(self.weights, min(self.allowance, tokens * a_token))

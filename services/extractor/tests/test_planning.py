@@ -1,0 +1,381 @@
+"""A plan: samples of a dataset, cut into shards, each once, and only what is missing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mistudio_activations import ShardWriter
+from mistudio_activations.rawfile import map_tensor
+from mistudio_contracts.errors import ExtractionFailed, InsufficientStorage, InvalidInput
+from mistudio_contracts.reports import ExtractionPlannedReport
+from mistudio_contracts.values import Artifact, ColumnFile, Tokenization
+from mistudio_contracts.work import PlanExtraction
+from mistudio_extractor.services.committing import Committing
+from mistudio_extractor.services.planning import Planning
+from mistudio_extractor.storage.layout import Layout
+from mistudio_testkit.models import ragged_texts
+
+from .support import POINTS, Disk, commit_order, plan_order
+
+Plan = Callable[[PlanExtraction], ExtractionPlannedReport]
+
+
+@pytest.fixture
+def plan(disk: Disk) -> Plan:
+    planning = Planning(Layout(disk.settings))
+
+    def make(order: PlanExtraction) -> ExtractionPlannedReport:
+        report = planning.plan(order, lambda: False)
+        assert report is not None
+        return report
+
+    return make
+
+
+def commit_columns(disk: Disk, order: PlanExtraction, planned: ExtractionPlannedReport) -> None:
+    """Write zeros where the capture would write activations, and commit them."""
+    files = []
+    for shard in planned.shards:
+        for point in shard.hook_points:
+            with ShardWriter(
+                disk.store(order), point, shard.index, shard.tokens, 64, "float32"
+            ) as writer:
+                writer.write(0, np.zeros((shard.tokens, 64), np.float32))
+                done = writer.close()
+            files.append(
+                ColumnFile(hook_point=point, path=done.path, bytes=done.bytes, sha256=done.sha256)
+            )
+    Committing(Layout(disk.settings)).commit(commit_order(order, planned, files))
+
+
+def tokens_of(disk: Disk, order: PlanExtraction) -> list[bytes]:
+    return [p.read_bytes() for p in sorted((disk.store(order) / "tokens").glob("*.safetensors"))]
+
+
+def samples_of(disk: Disk, order: PlanExtraction, index: int) -> list[list[int]]:
+    path = disk.store(order) / "tokens" / f"{index:05d}.safetensors"
+    ids, offsets = map_tensor(path, "input_ids"), map_tensor(path, "offsets")
+    return [ids[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+
+
+def refused(plan: Plan, order: PlanExtraction, reason: str) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        plan(order)
+    assert caught.value.details["reason"] == reason
+    assert caught.value.details["field"].startswith("tokenization")
+    assert caught.value.details["remedy"]
+    return caught.value
+
+
+class TestTokenising:
+    def test_text_becomes_what_the_models_tokenizer_makes_of_it(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        texts = ragged_texts(30)
+        order = plan_order(tiny, disk.dataset(texts))
+        report = plan(order)
+        tokenizer = AutoTokenizer.from_pretrained(disk.directory(tiny))
+        assert samples_of(disk, order, 0) == [tokenizer(text)["input_ids"] for text in texts]
+        assert (report.samples, len(report.shards)) == (30, 1)
+        assert report.tokens == report.shards[0].tokens
+
+    def test_ready_made_ids_are_taken_as_they_are(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        rows = [[5, 6, 7], [8], [511, 0]]
+        order = plan_order(tiny, disk.dataset(rows, "input_ids"), column="input_ids")
+        assert plan(order).samples == 3
+        assert samples_of(disk, order, 0) == rows
+
+    def test_special_tokens_are_added_when_asked_for(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        path = disk.directory(tiny) / "tokenizer.json"
+        known = json.loads(path.read_text())
+        begin = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+        known["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [begin, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {
+                "<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}
+            },
+        }
+        path.write_text(json.dumps(known))
+        dataset = disk.dataset(["one two"])
+        with_them = plan_order(tiny, dataset)
+        plain = plan_order(
+            tiny, dataset, tokenization=Tokenization(column="text", add_special_tokens=False)
+        )
+        plan(with_them)
+        plan(plain)
+        assert samples_of(disk, with_them, 0)[0] == [0, *samples_of(disk, plain, 0)[0]]
+
+    def test_empty_and_long_samples_are_counted_by_reason(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        rows = [[1], [], None, [2] * 9, [3] * 8]
+        order = plan_order(
+            tiny,
+            disk.dataset(rows, "input_ids"),
+            tokenization=Tokenization(column="input_ids", max_length=8),
+        )
+        report = plan(order)
+        assert (report.skipped.empty, report.skipped.too_long) == (2, 1)
+        assert (report.samples, report.tokens) == (2, 9)
+        ids = map_tensor(disk.store(order) / "tokens" / "00000.safetensors", "sample_ids")
+        assert ids.tolist() == [0, 4], "each sample knows its row of the dataset"
+
+    def test_a_long_sample_is_cut_when_asked_for(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        how = Tokenization(column="text", max_length=4, truncate=True)
+        order = plan_order(tiny, disk.dataset(["one two three four five six"]), tokenization=how)
+        assert plan(order).skipped.too_long == 0
+        assert len(samples_of(disk, order, 0)[0]) == 4
+
+    def test_nothing_is_longer_than_the_models_context(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        how = Tokenization(column="input_ids", max_length=100_000, truncate=True)
+        order = plan_order(tiny, disk.dataset([[1] * 300], "input_ids"), tokenization=how)
+        assert plan(order).tokens == 256
+
+    def test_only_the_first_rows_asked_for_are_considered(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        rows = [[], [1], [2], [], [3]]
+        order = plan_order(
+            tiny, disk.dataset(rows, "input_ids", group=2), column="input_ids", sample_count=3
+        )
+        report = plan(order)
+        assert (report.samples, report.skipped.empty) == (2, 1)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("wrong", [512, -1, 10**6])
+    def test_an_id_outside_the_vocabulary_is_named_with_its_row(
+        self, disk: Disk, tiny: Artifact, plan: Plan, wrong: int
+    ) -> None:
+        order = plan_order(tiny, disk.dataset([[1], [2, wrong]], "input_ids"), column="input_ids")
+        error = refused(plan, order, "token_out_of_range")
+        assert error.details["row"] == 2
+        assert str(wrong) in error.message
+        assert "Row 2" in error.message
+
+    def test_a_hole_among_the_ids_is_no_id(self, disk: Disk, tiny: Artifact, plan: Plan) -> None:
+        order = plan_order(tiny, disk.dataset([[1, None]], "input_ids"), column="input_ids")
+        refused(plan, order, "token_out_of_range")
+
+    def test_a_tokenizer_of_another_model_is_found_out(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        path = disk.directory(tiny) / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "vocab_size": 10}))
+        error = refused(plan, plan_order(tiny, disk.dataset(["one two"])), "token_out_of_range")
+        assert "tokenizer" in error.details["remedy"]
+
+    @pytest.mark.parametrize(
+        "left", [(), ("tokenizer_config.json",)], ids=["nothing", "only its config"]
+    )
+    def test_text_needs_a_tokenizer(
+        self, disk: Disk, tiny: Artifact, plan: Plan, left: tuple[str, ...]
+    ) -> None:
+        for path in disk.directory(tiny).glob("token*"):
+            if path.name not in left:
+                path.unlink()
+        refused(plan, plan_order(tiny, disk.dataset(["one two"])), "no_tokenizer")
+
+    def test_a_broken_tokenizer_is_said_to_be_one(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        (disk.directory(tiny) / "tokenizer.json").write_text('{"version": "1.0"}')
+        error = refused(plan, plan_order(tiny, disk.dataset(["one two"])), "no_tokenizer")
+        assert "cannot be read" in error.message
+
+    def test_a_wrong_column_is_named_with_those_there_are(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        error = refused(
+            plan, plan_order(tiny, disk.dataset(["a"], "body"), column="text"), "wrong_column"
+        )
+        assert "text" in error.message
+        assert "body" in error.message
+
+    @pytest.mark.parametrize(
+        ("values", "kind"),
+        [([1, 2], None), ([[0.5, 2.0]], None), ([[["a"]]], None), ([[True]], None)],
+    )
+    def test_a_column_of_something_else_is_refused(
+        self, disk: Disk, tiny: Artifact, plan: Plan, values: list[Any], kind: Any
+    ) -> None:
+        order = plan_order(tiny, disk.dataset(values, "x", kind), column="x")
+        refused(plan, order, "wrong_column_type")
+
+    def test_no_column_at_all(self, disk: Disk, tiny: Artifact, plan: Plan) -> None:
+        order = plan_order(tiny, disk.dataset(["a"]), tokenization=Tokenization())
+        refused(plan, order, "no_column")
+
+    @pytest.mark.parametrize(
+        ("values", "kind", "counts"),
+        [
+            (["word " * 600], None, (0, 1)),
+            (["", None], None, (2, 0)),
+            ([None, None], pa.null(), (2, 0)),
+        ],
+    )
+    def test_no_sample_left_tells_why_and_what_to_do(
+        self,
+        disk: Disk,
+        tiny: Artifact,
+        plan: Plan,
+        values: list[Any],
+        kind: Any,
+        counts: tuple[int, int],
+    ) -> None:
+        order = plan_order(tiny, disk.dataset(values, "text", kind))
+        error = refused(plan, order, "no_samples")
+        assert (error.details["empty"], error.details["too_long"]) == counts
+        assert "truncate=true" in error.details["remedy"]
+        assert not disk.store(order).exists(), "nothing is left of it"
+
+    def test_a_damaged_dataset_is_said_to_be_one(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset(["a b c"] * 50)
+        path = disk.root / "datasets" / dataset.fingerprint / "data.parquet"
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(ExtractionFailed) as caught:
+            plan(plan_order(tiny, dataset))
+        assert caught.value.details["reason"] == "dataset_damaged"
+
+    def test_a_dataset_that_is_not_there(self, disk: Disk, tiny: Artifact, plan: Plan) -> None:
+        dataset = disk.dataset(["a"])
+        shutil.rmtree(disk.root / "datasets" / dataset.fingerprint)
+        with pytest.raises(ExtractionFailed) as caught:
+            plan(plan_order(tiny, dataset))
+        assert caught.value.details["reason"] == "dataset_missing"
+        assert str(disk.root) not in caught.value.message
+
+
+class TestShards:
+    def test_shards_are_cut_at_samples_in_order(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        rows = [[1] * n for n in (40, 30, 50, 120, 10, 60)]
+        order = plan_order(
+            tiny, disk.dataset(rows, "input_ids"), column="input_ids", shard_tokens=100
+        )
+        report = plan(order)
+        assert [(s.sample_start, s.samples, s.tokens) for s in report.shards] == [
+            (0, 2, 70),
+            (2, 1, 50),
+            (3, 1, 120),
+            (4, 2, 70),
+        ]
+        assert all(s.hook_points == POINTS for s in report.shards)
+
+    def test_the_same_order_again_writes_the_same_bytes(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        order = plan_order(tiny, disk.dataset(ragged_texts(60)), shard_tokens=200)
+        first, bytes_before = plan(order), tokens_of(disk, order)
+        assert len(bytes_before) > 2
+        assert plan(order) == first
+        assert tokens_of(disk, order) == bytes_before
+
+    def test_a_plan_that_is_called_off_stops(self, disk: Disk, tiny: Artifact) -> None:
+        order = plan_order(tiny, disk.dataset(ragged_texts(20)))
+        assert Planning(Layout(disk.settings)).plan(order, lambda: True) is None
+
+
+class TestReuse:
+    def test_what_is_committed_is_not_computed_again(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset(ragged_texts(40))
+        order = plan_order(tiny, dataset, shard_tokens=200)
+        commit_columns(disk, order, plan(order))
+        again = plan(plan_order(tiny, dataset, shard_tokens=200))
+        assert all(s.hook_points == [] for s in again.shards)
+        more = [*POINTS, "layers.3.resid_post"]
+        wider = plan(plan_order(tiny, dataset, shard_tokens=200, hook_points=more))
+        assert all(s.hook_points == ["layers.3.resid_post"] for s in wider.shards)
+
+    def test_more_rows_are_appended_after_those_there_are(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset(ragged_texts(60), group=7)
+        small = plan_order(tiny, dataset, shard_tokens=200, sample_count=25)
+        first = plan(small)
+        commit_columns(disk, small, first)
+        before = tokens_of(disk, small)
+        grown = plan(plan_order(tiny, dataset, shard_tokens=200))
+        assert tokens_of(disk, small)[: len(before)] == before
+        assert grown.samples == 60
+        count = len(first.shards)
+        assert all(s.hook_points == [] for s in grown.shards[:count])
+        assert all(s.hook_points == POINTS for s in grown.shards[count:])
+        assert grown.shards[count].sample_start == 25
+
+    def test_fewer_rows_are_a_prefix_of_whole_shards(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        rows = [[], [1] * 60, [2] * 60, [], [3] * 60, [4] * 60]
+        dataset = disk.dataset(rows, "input_ids")
+        whole = plan_order(tiny, dataset, column="input_ids", shard_tokens=130)
+        commit_columns(disk, whole, plan(whole))
+        part = plan(plan_order(tiny, dataset, column="input_ids", sample_count=5))
+        assert (part.samples, part.tokens, part.skipped.empty) == (3, 180, 2)
+        assert [(s.sample_start, s.samples) for s in part.shards] == [(0, 2), (2, 2)]
+        assert (
+            plan(plan_order(tiny, dataset, column="input_ids", sample_count=3)).skipped.empty == 1
+        )
+
+    def test_rows_left_out_at_the_end_are_not_tokenised_again(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset([[1, 2], [], []], "input_ids")
+        order = plan_order(tiny, dataset, column="input_ids")
+        commit_columns(disk, order, plan(order))
+        (disk.root / "datasets" / dataset.fingerprint / "data.parquet").unlink()
+        again = plan(plan_order(tiny, dataset, column="input_ids"))
+        assert (again.samples, again.skipped.empty) == (1, 2)
+
+    def test_an_uncommitted_plan_leaves_no_trace_in_the_next(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset([[1] * 50, [], [2] * 50, []], "input_ids")
+        plan(plan_order(tiny, dataset, column="input_ids", shard_tokens=50))
+        order = plan_order(tiny, dataset, column="input_ids", shard_tokens=50, sample_count=2)
+        report = plan(order)
+        assert (report.samples, len(report.shards), report.skipped.empty) == (1, 1, 1)
+        commit_columns(disk, order, report)
+        assert plan(plan_order(tiny, dataset, column="input_ids")).skipped.empty == 2
+
+
+def test_a_full_disk_is_told_with_its_figures(
+    disk: Disk, tiny: Artifact, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from mistudio_activations import writer
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer, "write_atomically", full)
+    with pytest.raises(InsufficientStorage) as caught:
+        plan(plan_order(tiny, disk.dataset(["one two"])))
+    assert caught.value.details["available_bytes"] >= 0
+    assert caught.value.details["remedy"]
