@@ -23,7 +23,7 @@ PATIENCE = 120.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
     """A stack of this module's own, with small shards so that a kill falls between two."""
-    env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "SHARD_TOKENS": "3000"}
+    env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "SHARD_TOKENS": "1500"}
     with EmbeddedStack(tmp_path_factory.mktemp("faults"), allow=[models_root], env=env) as running:
         yield running
 
@@ -39,7 +39,7 @@ def site(stack: EmbeddedStack) -> Iterator[Site]:
 def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Heavy enough that an extraction takes seconds and a cast is not over at once."""
     path = tmp_path_factory.mktemp("wide") / "gpt2"
-    return make_model(path, "gpt2", n_embd=512, n_layer=8, n_head=8)
+    return make_model(path, "gpt2", n_embd=256, n_layer=8, n_head=8)
 
 
 def kill(stack: EmbeddedStack, service: str) -> None:
@@ -58,7 +58,7 @@ def undisturbed(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
     """A model, an extraction's body, and the checksums of a run without faults."""
     model = site.ready_model(wide_model)
-    texts = ragged_texts(400, seed=9)
+    texts = ragged_texts(300, seed=9)
     dataset = site.upload(write_jsonl(tmp_path_factory.mktemp("data") / "d.jsonl", texts))
     body = {"dataset_id": dataset["id"], "layer_indices": [0, 3, 7]}
     done = site.extract(model["id"], **body)
