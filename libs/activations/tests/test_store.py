@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,6 +179,43 @@ class TestVisibility:
             fail()
         assert list((tmp_path / "s" / "c").iterdir()) == []
 
+    def test_a_process_killed_before_the_manifest_has_shown_nothing(self, tmp_path: Path) -> None:
+        """Its shards have their names; the next commit takes the same files."""
+        script = f"""
+import importlib, os, pathlib, signal
+import numpy as np
+import mistudio_activations as ma
+commit = importlib.import_module("mistudio_activations.commit")
+store = pathlib.Path({str(tmp_path / "s")!r})
+real = commit.write_atomically
+def killed(path, content):
+    if path.name == "manifest.json":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path, content)
+commit.write_atomically = killed
+tokens = ma.write_tokens(store, 0, np.arange(2, dtype=np.int32), np.array([0, 2]), np.array([0]))
+with ma.ShardWriter(store, "c", 0, 2, 3, "float32") as writer:
+    writer.write(0, np.ones((2, 3), np.float32))
+    file = writer.close()
+commit.commit(store, columns={{"c": [file]}}, token_shards=[tokens], info={{}})
+"""
+        done = subprocess.run([sys.executable, "-c", script], check=False)
+        assert done.returncode == -signal.SIGKILL
+        store = tmp_path / "s"
+        assert (store / "c" / "00000.safetensors").exists()
+        with pytest.raises(ma.StoreNotFound):
+            ma.open(store)
+        tokens, files = write_shard(store, 0, [2], {"c": np.ones((2, 3), np.float32)}, "float32")
+        ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        ma.open(store).verify()
+
+    @pytest.mark.parametrize("name", ["../c", "a/b", ".c", "tokens", ""])
+    def test_a_column_stays_within_its_store(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(ma.ActivationsError, match="cannot name a column"):
+            ma.ShardWriter(tmp_path / "s", name, 0, 2, 3, "float32")
+        with pytest.raises(ma.ActivationsError, match="cannot name a column"):
+            ma.evict(tmp_path / "s", [name])
+
     def test_a_shard_lacking_rows_is_not_closed(self, tmp_path: Path) -> None:
         with (
             ma.ShardWriter(tmp_path / "s", "c", 0, 2, 3, "float32") as writer,
@@ -275,6 +316,30 @@ class TestDamage:
             ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
         assert ma.read_manifest(store) is None
 
+    def test_a_file_of_the_same_size_but_other_content_is_not_committed(
+        self, tmp_path: Path
+    ) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        path = store / files["c"].path
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ma.StoreCorrupt, match="another checksum"):
+            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        assert ma.read_manifest(store) is None
+
+    def test_a_column_of_another_dtype_is_not_committed(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        small_store(store)
+        more = [
+            write_column(store, "layers.1.resid_post", i, rows_of(n, 4, "float16"), "float16")
+            for i, n in enumerate([7, 5])
+        ]
+        with pytest.raises(ma.StoreCorrupt, match="float16"):
+            ma.commit(store, columns={"layers.1.resid_post": more}, token_shards=[], info={})
+        assert ma.open(store).columns == ["layers.0.resid_post"]
+
     def test_a_manifest_of_a_later_version(self, tmp_path: Path) -> None:
         small_store(tmp_path / "s")
         path = tmp_path / "s" / "manifest.json"
@@ -303,8 +368,38 @@ class TestDamage:
             write_column(tmp_path / "s", "c", 0, rows_of(40, 3, "float32"), "float32", step=5)
         assert list((tmp_path / "s" / "c").iterdir()) == []
 
+    def test_a_file_that_outgrows_its_limit_leaves_nothing(self, tmp_path: Path) -> None:
+        """The operating system's own refusal, not a made-up one."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with pytest.raises(ma.StorageFull):
+                write_column(
+                    tmp_path / "s", "c", 0, np.ones((2048, 256), np.float32), "float32", step=256
+                )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert list((tmp_path / "s" / "c").iterdir()) == []
+
 
 class TestEviction:
+    def test_what_an_interrupted_one_left_is_taken_by_the_next(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        small_store(store)
+        write_column(store, "layers.1.resid_post", 0, rows_of(7, 4, "float32"), "float32")
+        gone = tmp_path / ".s.0a0b0c0d.gone"
+        gone.mkdir()
+        ma.evict(store, ["layers.1.resid_post"])
+        assert not gone.exists()
+        assert not (store / "layers.1.resid_post").exists()
+        ma.open(store).verify()
+
+    def test_of_all_needs_no_readable_manifest(self, tmp_path: Path) -> None:
+        small_store(tmp_path / "s")
+        (tmp_path / "s" / "manifest.json").write_text("{")
+        assert ma.evict(tmp_path / "s", None) > 0
+        assert not (tmp_path / "s").exists()
+
     def test_of_a_column_leaves_the_others(self, tmp_path: Path) -> None:
         store = tmp_path / "s"
         columns = {"a": rows_of(2, 3, "float32"), "b": rows_of(2, 3, "float32", 1)}
@@ -330,6 +425,9 @@ def test_the_manifest_follows_its_schema(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "s" / "manifest.json").read_text())
     Draft202012Validator(ma.MANIFEST_SCHEMA).validate(document)
     assert document["info"] == INFO
+    manifest = ma.read_manifest(tmp_path / "s")
+    assert manifest is not None
+    assert (manifest.samples, manifest.width, manifest.dtype) == (5, 4, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

@@ -17,7 +17,7 @@ from .errors import StoreCorrupt, storage_errors
 from .manifest import NAME, ColumnEntry, Manifest, Shard, read_manifest
 from .rawfile import fsync_directory, read_specs, write_atomically
 from .statistics import merge
-from .writer import ShardFile, shard_name
+from .writer import ShardFile, check_column, shard_name
 
 STATS = "stats.json"
 CHUNK = 1 << 22
@@ -37,7 +37,6 @@ def commit(
     columns: Mapping[str, Sequence[ShardFile]],
     token_shards: Sequence[ShardFile],
     info: Mapping[str, Any],
-    check_hashes: bool = False,
 ) -> Manifest:
     """Make columns visible, all of them or none.
 
@@ -53,14 +52,12 @@ def commit(
         The token shard files, new ones or all.
     info
         Merged over the manifest's info.
-    check_hashes
-        Read every given file once more. Sizes and shapes are always checked.
 
     Raises
     ------
     StoreCorrupt
-        When a file is missing, differs from what was written, or a shard is missing before one
-        that is there.
+        When a file is missing, differs from what was written in size, content, shape or dtype, or
+        a shard is missing before one that is there.
     StorageFull
         When there is no room for the manifest.
     """
@@ -68,15 +65,19 @@ def commit(
         before = read_manifest(store_dir)
         tokens = _joined(store_dir, before.tokens if before else (), token_shards, None)
         for file in [*token_shards, *(f for files in columns.values() for f in files)]:
-            _check(store_dir, file, check_hashes)
+            _check(store_dir, file)
         entries = dict(before.columns) if before else {}
         dtype = before.dtype if before else ""
         for name, files in columns.items():
+            check_column(name)
+            if not files:
+                continue
             known = entries[name].shards if name in entries else ()
             shards = _joined(store_dir, known, files, tokens)
-            spec = read_specs(store_dir / shards[0].path)["activations"]
-            dtype = dtype or str(spec.dtype)
-            entries[name] = ColumnEntry(spec.shape[1], shards)
+            first = read_specs(store_dir / shards[0].path)["activations"]
+            dtype = dtype or str(first.dtype)
+            _agree(store_dir, shards, first.shape[1], dtype)
+            entries[name] = ColumnEntry(first.shape[1], shards)
             stats = merge([store_dir / shard.path for shard in shards])
             write_atomically(store_dir / name / STATS, json.dumps(stats.to_json()).encode() + b"\n")
         merged = {**(before.info if before else {}), **info}
@@ -89,13 +90,27 @@ def commit(
 def evict(store_dir: Path, columns: Sequence[str] | None) -> int:
     """Delete columns, or the whole store for None or when no column is left.
 
+    The manifest leaves first, so a reader finds a column whole or not at all. What an eviction
+    that was interrupted has left is deleted by the next.
+
+    Parameters
+    ----------
+    store_dir
+        The store; that it is corrupt hinders no eviction of all of it.
+    columns
+        Names, of which some may be gone already.
+
     Returns
     -------
     int
         Freed bytes; 0 when there was nothing.
     """
+    for name in columns or ():
+        check_column(name)
     with locked(store_dir):
-        manifest = read_manifest(store_dir)
+        for gone in store_dir.parent.glob(f".{store_dir.name}.*.gone"):
+            shutil.rmtree(gone)
+        manifest = read_manifest(store_dir) if columns is not None else None
         left: dict[str, ColumnEntry] = {}
         if manifest is not None and columns is not None:
             left = {n: c for n, c in manifest.columns.items() if n not in set(columns)}
@@ -113,8 +128,9 @@ def evict(store_dir: Path, columns: Sequence[str] | None) -> int:
                 store_dir / NAME,
                 Manifest(manifest.dtype, manifest.tokens, left, manifest.info).to_json(),
             )
-        for name in set(manifest.columns) - set(left):
-            shutil.rmtree(store_dir / name)
+        for name in columns or ():
+            if (store_dir / name).exists():
+                shutil.rmtree(store_dir / name)
         return used - disk_usage(store_dir)
 
 
@@ -163,12 +179,22 @@ def _covering(tokens: Sequence[Shard], file: ShardFile) -> int:
     raise StoreCorrupt(f"{file.path} has no token shard")
 
 
-def _check(store_dir: Path, file: ShardFile, hashes: bool) -> None:
+def _agree(store_dir: Path, shards: Sequence[Shard], width: int, dtype: str) -> None:
+    for shard in shards:
+        spec = read_specs(store_dir / shard.path)["activations"]
+        if spec.shape != (shard.tokens, width) or str(spec.dtype) != dtype:
+            raise StoreCorrupt(
+                f"{shard.path} holds {spec.dtype} {list(spec.shape)}, "
+                f"the store takes {dtype} [{shard.tokens}, {width}]"
+            )
+
+
+def _check(store_dir: Path, file: ShardFile) -> None:
     path = store_dir / file.path
     read_specs(path)
     if path.stat().st_size != file.bytes:
         raise StoreCorrupt(f"{file.path} has {path.stat().st_size} bytes, not {file.bytes}")
-    if hashes and sha256_of(path) != file.sha256:
+    if sha256_of(path) != file.sha256:
         raise StoreCorrupt(f"{file.path} has another checksum than was written")
 
 

@@ -94,6 +94,17 @@ class Manifest:
     info: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def samples(self) -> int:
+        """Samples of the store; a column may cover fewer."""
+        return sum(s.samples for s in self.tokens)
+
+    @property
+    def width(self) -> int | None:
+        """Width of the columns; None without columns, or when they differ."""
+        widths = {column.width for column in self.columns.values()}
+        return widths.pop() if len(widths) == 1 else None
+
     def to_json(self) -> bytes:
         """Return canonical JSON: equal manifests are equal bytes."""
         document = asdict(self)

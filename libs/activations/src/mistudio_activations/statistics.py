@@ -127,12 +127,13 @@ def merge(shards: Sequence[Path]) -> ColumnStats:
         counts += map_tensor(partial, "counts")
     finite = norms[np.isfinite(norms)].astype(np.float64)
     known = finite if finite.size else np.zeros(1)
+    quantiles = np.quantile(known, list(QUANTILES.values()))
     mean = np.zeros(0) if total is None else total / max(1, norms.size)
     return ColumnStats(
         count=int(norms.size),
         mean=[float(x) for x in mean],
         mean_norm=float(known.mean()),
-        quantiles={name: float(np.quantile(known, q)) for name, q in QUANTILES.items()},
+        quantiles=dict(zip(QUANTILES, map(float, quantiles), strict=True)),
         max_norm=float(known.max()),
         max_abs=max_abs,
         non_finite=int(counts[0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ TOKENS = "tokens"
 
 READ_BACK = 1 << 22
 
+_COLUMN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
 
 @dataclass(frozen=True)
 class ShardFile:
@@ -31,6 +34,19 @@ class ShardFile:
     bytes: int
     sha256: str
     tokens: int
+
+
+def check_column(name: str) -> None:
+    """Refuse a name that is no directory of its own within the store.
+
+    Raises
+    ------
+    ActivationsError
+        When it holds anything but letters, digits, dots, hyphens and underscores, begins with a
+        dot, or is that of the token shards.
+    """
+    if not _COLUMN.fullmatch(name) or name == TOKENS:
+        raise ActivationsError(f"{name!r} cannot name a column")
 
 
 def shard_name(index: int) -> str:
@@ -60,7 +76,8 @@ class ShardWriter:
     def __init__(
         self, store_dir: Path, column: str, index: int, tokens: int, width: int, dtype: str
     ) -> None:
-        self._store, self._column, self._tokens, self._width = store_dir, column, tokens, width
+        check_column(column)
+        self._column, self._tokens, self._width = column, tokens, width
         self._dtype = STORE_DTYPES[dtype]
         self._path = store_dir / column / shard_name(index)
         self._norms = np.zeros(tokens, np.float32)
