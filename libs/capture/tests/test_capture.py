@@ -61,8 +61,7 @@ class TestProgress:
 
     def test_samples_without_tokens_are_counted_too(self, gpt2: CaptureModel) -> None:
         seen: list[int] = []
-        options = {"batch_size": 1, "on_progress": seen.append}
-        found = captured(gpt2, shard_of([3, 0, 2]), [POINT], **options)
+        found = captured(gpt2, shard_of([3, 0, 2]), [POINT], batch_size=1, on_progress=seen.append)
         assert found[POINT].shape == (5, 64)
         assert seen == [1, 2, 3]
 
