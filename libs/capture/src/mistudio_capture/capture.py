@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,10 +41,14 @@ class _Writer:
         self._raise()
         self._queue.put(item)
 
-    def finish(self) -> None:
-        """Wait until everything is written; raises what the sink raised."""
+    def end(self) -> None:
+        """Wait until everything is written, or the sink has raised."""
         self._queue.put(None)
         self._thread.join()
+
+    def finish(self) -> None:
+        """Wait until everything is written; raises what the sink raised."""
+        self.end()
         self._raise()
 
     def _raise(self) -> None:
@@ -123,7 +128,7 @@ def capture_shard(
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
     writer = _Writer(sink, on_progress)
-    done, budget = 0, token_budget
+    start, done, budget = 0, 0, token_budget
     try:
         while done < len(lengths):
             try:
@@ -133,14 +138,19 @@ def capture_shard(
                     _batch(model, ids, offsets[start : end + 1], hook_points, dtype, writer, end)
                     done = end
             except torch.cuda.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                if budget < lengths[done]:
+                if end - start == 1:
                     raise OutOfDeviceMemory(
-                        f"a sample of {lengths[done]} tokens does not fit the device"
+                        f"a sample of {lengths[start]} tokens does not fit the device"
                     ) from error
-                budget //= 2
-    finally:
-        writer.finish()
+                budget = sum(lengths[start:end]) // 2
+                # Its frames would keep the failed pass's tensors on the device.
+                traceback.clear_frames(error.__traceback__)
+                torch.cuda.empty_cache()
+    except BaseException:
+        # What stopped the forward pass is told, even when the sink fails meanwhile.
+        writer.end()
+        raise
+    writer.finish()
 
 
 def _batch(
@@ -163,9 +173,9 @@ def _batch(
 
     if len(pack):
         model.run(pack, bounds, hook_points, keep)
-    # Queued only when the whole pass has succeeded: after an out-of-memory nothing comes twice.
-    for point, rows in kept:
-        writer.put((point, first, *_to_host(rows)))
+    # Queued only when everything has succeeded: after an out-of-memory nothing comes twice.
+    for item in [(point, first, *_to_host(rows)) for point, rows in kept]:
+        writer.put(item)
     writer.put(samples_done)
 
 

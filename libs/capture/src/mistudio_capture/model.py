@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
 from . import attention
+from .decoders import decoder_class, refuse_positions_of_the_longest
 from .errors import CaptureError, InputsRefused, UnsupportedArchitecture
 from .fusing import fuse_activations
 from .hooks import layer_of
@@ -65,13 +66,15 @@ class CaptureModel:
         UnsupportedArchitecture
             When the family is not one of :data:`FAMILIES`.
         CaptureError
-            When there is no configuration, or weights are missing from the checkpoint.
+            When there is no configuration, weights are missing from the checkpoint, or positions
+            depend on what else is in a batch.
         """
         _refuse_unproven(Path(path))
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        refuse_positions_of_the_longest(config)
         place = torch.device(device)
         before = _allocated(place)
-        decoder, loading = AutoModel.from_pretrained(
+        decoder, loading = decoder_class(config).from_pretrained(
             path,
             config=config,
             dtype=dtype or "auto",
@@ -156,13 +159,13 @@ class CaptureModel:
         """
         by_layer = {layer_of(point): point for point in hook_points}
         deepest = max(by_layer)
+        position_ids = torch.cat([torch.arange(end - start) for start, end in pairwise(bounds)]).to(
+            self.device
+        )
         handles = [
             self.blocks[layer].register_forward_hook(_catch(point, on_hook, layer == deepest))
             for layer, point in by_layer.items()
         ]
-        position_ids = torch.cat([torch.arange(end - start) for start, end in pairwise(bounds)]).to(
-            self.device
-        )
         try:
             with attention.packed(bounds):
                 self.decoder(
@@ -176,9 +179,9 @@ class CaptureModel:
         raise CaptureError("the deepest hook point was never reached")
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Let go of the weights. Harmless when done again."""
         self._decoder = None
-        del self.blocks
+        self.blocks = nn.ModuleList()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
