@@ -10,6 +10,7 @@ import argparse
 import difflib
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,28 @@ RELEASED = CONTRACTS / "released.json"
 POOL = "default"
 
 
-def brokers() -> dict[str, NatsBroker]:
+def brokers(scratch: Path) -> dict[str, NatsBroker]:
     """Return each service's broker with everything registered and nothing connected."""
-    from mistudio_catalog import factory as catalog
-    from mistudio_extractor import factory as extractor
-    from mistudio_loader import factory as loader
+    from mistudio_catalog.config import CatalogSettings
+    from mistudio_catalog.factory import create_app as catalog
+    from mistudio_extractor.config import ExtractorSettings
+    from mistudio_extractor.factory import create_app as extractor
+    from mistudio_loader.config import LoaderSettings
+    from mistudio_loader.factory import create_app as loader
 
+    caches = {
+        "model_cache_dir": scratch / "models",
+        "dataset_cache_dir": scratch / "datasets",
+    }
+    stores = {"activation_cache_dir": scratch / "a", "device_id_file": scratch / "id"}
     return {
-        "catalog": catalog.describe(),
-        "extractor": extractor.describe(),
-        "loader": loader.describe(),
+        "catalog": catalog(CatalogSettings()).broker,
+        "extractor": extractor(ExtractorSettings(**caches, **stores)).broker,
+        "loader": loader(LoaderSettings(**caches)).broker,
     }
 
 
-def asyncapi() -> str:
+def asyncapi(scratch: Path) -> str:
     """Return one AsyncAPI 3 document over all services, as YAML."""
     merged: dict[str, Any] = {
         "asyncapi": "3.0.0",
@@ -58,12 +67,14 @@ def asyncapi() -> str:
         "components": {"messages": {}, "schemas": {}},
     }
     by_name = {subject.name(POOL): subject for subject in subjects.ALL}
-    for service, broker in brokers().items():
+    for service, broker in brokers(scratch).items():
         document = json.loads(AsyncAPI(broker, title=service).to_specification().to_json())
         for name, channel in document.get("channels", {}).items():
             channel["servers"] = [{"$ref": "#/servers/nats"}]
             _annotate(channel, by_name)
-            merged["channels"][name] = channel
+            # One service publishes where another subscribes: both messages belong to the channel.
+            known = merged["channels"].setdefault(name, channel)
+            known["messages"].update(channel["messages"])
         for name, operation in document.get("operations", {}).items():
             merged["operations"][f"{service}.{name}"] = operation
         for kind in ("messages", "schemas"):
@@ -89,9 +100,10 @@ def _annotate(channel: dict[str, Any], by_name: dict[str, subjects.Subject]) -> 
 
 def openapi() -> str:
     """Return the gateway's OpenAPI document."""
-    from mistudio_gateway import factory
+    from mistudio_gateway.config import GatewaySettings
+    from mistudio_gateway.factory import create_app
 
-    return _json(factory.describe())
+    return _json(create_app(GatewaySettings.ephemeral()).openapi())
 
 
 def subjects_page() -> str:
@@ -153,7 +165,8 @@ def rendered() -> dict[Path, str]:
     files[CONTRACTS / "schemas" / "ActivationManifest.json"] = _json(MANIFEST_SCHEMA)
     files[CONTRACTS / "subjects.md"] = subjects_page()
     files[CONTRACTS / "errors.md"] = errors_page()
-    files[CONTRACTS / "asyncapi.yaml"] = asyncapi()
+    with tempfile.TemporaryDirectory() as scratch:
+        files[CONTRACTS / "asyncapi.yaml"] = asyncapi(Path(scratch))
     files[CONTRACTS / "openapi.json"] = openapi()
     files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()

@@ -108,11 +108,6 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     )
 
 
-def describe() -> NatsBroker:
-    """Return the broker with everything registered and nothing connected, for AsyncAPI."""
-    return create_app(ExtractorSettings()).broker
-
-
 def _subscribe(
     broker: NatsBroker,
     pool: str,
