@@ -110,7 +110,8 @@ def main() -> None:
             with site.frames(models=[model["id"]]) as frames:
                 site.ask("POST", f"/models/{model['id']}/unload")
                 frames.until("model:unloaded", model_id=model["id"])
-            results: dict[str, Any] = {"post_to_first_event": figures(first_events(site, model["id"]))}
+            events = first_events(site, model["id"])
+            results: dict[str, Any] = {"post_to_first_event": figures(events)}
             asyncio.run(fill(stack.database_url))
             results["list_10000_models"] = figures(lists(site))
             site.close()

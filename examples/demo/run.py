@@ -94,7 +94,8 @@ def show(extraction: Extraction) -> None:
     """Print what was captured, where, and the norms of each layer."""
     store = mistudio_activations.open(Path(extraction.storage_path or ""))
     tokens, width = extraction.activation_shape or [0, 0]
-    source = "from the cache" if extraction.cached else f"{extraction.extraction_time_seconds:.1f} s"
+    seconds = extraction.extraction_time_seconds or 0.0
+    source = "from the cache" if extraction.cached else f"{seconds:.1f} s"
     console.print(
         f"\n[bold]{extraction.total_samples} samples, {tokens} tokens × {width}[/], "
         f"{extraction.dtype.value}, {(extraction.file_size_bytes or 0) / 1e6:.1f} MB, {source}"
