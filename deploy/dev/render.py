@@ -39,15 +39,18 @@ def brokers(scratch: Path) -> dict[str, NatsBroker]:
     from mistudio_loader.config import LoaderSettings
     from mistudio_loader.factory import create_app as loader
 
-    caches = {
-        "model_cache_dir": scratch / "models",
-        "dataset_cache_dir": scratch / "datasets",
-    }
-    stores = {"activation_cache_dir": scratch / "a", "device_id_file": scratch / "id"}
+    models, datasets = scratch / "models", scratch / "datasets"
+    on_device = ExtractorSettings(
+        model_cache_dir=models,
+        dataset_cache_dir=datasets,
+        activation_cache_dir=scratch / "activations",
+        device_id_file=scratch / "device-id",
+    )
+    on_disk = LoaderSettings(model_cache_dir=models, dataset_cache_dir=datasets)
     return {
         "catalog": catalog(CatalogSettings()).broker,
-        "extractor": extractor(ExtractorSettings(**caches, **stores)).broker,
-        "loader": loader(LoaderSettings(**caches)).broker,
+        "extractor": extractor(on_device).broker,
+        "loader": loader(on_disk).broker,
     }
 
 
