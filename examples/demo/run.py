@@ -13,7 +13,7 @@ from pathlib import Path
 
 import text as demo_text
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import mistudio_activations
 from mistudio_client import Client
@@ -50,10 +50,11 @@ def build() -> None:
             raise SystemExit("the demo's model could not be built; the lines above say why")
 
 
-def mistudio(*arguments: str) -> int:
-    """Run the `mistudio` command on the demo's data directory."""
+def mistudio(*arguments: str, quiet: bool = False) -> int:
+    """Run the `mistudio` command on the demo's data directory and return its exit code."""
     command = [sys.executable, "-m", "mistudio_client.cli.app", *arguments]
-    return subprocess.run([*command, "--data-dir", str(DATA)], check=False).returncode
+    ran = subprocess.run([*command, "--data-dir", str(DATA)], check=False, capture_output=quiet)
+    return ran.returncode
 
 
 def model_of(client: Client) -> Model:
@@ -101,7 +102,14 @@ def show(extraction: Extraction) -> None:
         f"{extraction.dtype.value}, {(extraction.file_size_bytes or 0) / 1e6:.1f} MB, {source}"
     )
     console.print(f"  {extraction.storage_path}\n", soft_wrap=True)
-    table = Table("hook point", "tokens", "median norm", "mean norm", "largest norm", "non-finite")
+    table = Table(
+        Column("hook point", no_wrap=True),
+        "tokens",
+        "median norm",
+        "mean norm",
+        "largest norm",
+        "non-finite",
+    )
     for name in extraction.hook_points:
         stats = store[name].stats
         table.add_row(
@@ -117,7 +125,7 @@ def show(extraction: Extraction) -> None:
 
 def main() -> None:
     build()
-    if mistudio("status", "--json") != 0 and mistudio(
+    if mistudio("status", quiet=True) != 0 and mistudio(
         "up", "--detach", "--port", "0", "--allow", str(ASSETS)
     ):
         raise SystemExit("the stack did not start; `mistudio doctor` says what is missing")
