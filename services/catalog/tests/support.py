@@ -168,6 +168,10 @@ class World:
         messages = [await self._js.get_msg("EVENTS", seq) for seq in range(first, last + 1)]
         return [json.loads(m.data or b"{}") for m in messages if m.subject == subject.name()]
 
+    async def lose(self, stream: str) -> None:
+        """Delete a stream, as an operator's mistake does."""
+        await self._js.delete_stream(stream)
+
     async def pending(self, subject: Subject) -> int:
         info = await self._js.consumer_info("WORK", subject.durable())
         return int(info.num_pending or 0) + int(info.num_ack_pending or 0)

@@ -135,3 +135,10 @@ async def test_when_one_replica_ends_the_other_goes_on(settings: CatalogSettings
             assert page.total == 2
     finally:
         await world.close()
+
+
+async def test_nothing_waits_behind_progress_that_nobody_keeps(world: World) -> None:
+    await world.lose("PROGRESS")
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    done = await world.extract(model.id, dataset.id, [0], shards=3)
+    assert done.status == "completed"

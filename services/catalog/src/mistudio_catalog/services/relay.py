@@ -11,6 +11,7 @@ from mistudio_catalog.storage.database import Database, OutboxLine
 from mistudio_catalog.storage.outbox import Due
 from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError, PayloadTooLarge
+from mistudio_contracts.subjects import Kind
 from mistudio_servicekit.bus import Publisher
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 BATCH = 100
 POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+PASSING = (Kind.PROGRESS, Kind.CONTROL)
+"""Worth something only now: the rows have the newest progress, heartbeats repeat what must go."""
 
 Parked = Callable[[Due, MiStudioError], Awaitable[None]]
 
@@ -105,11 +109,14 @@ class Relay:
                     await asyncio.shield(line.outbox.published(done))
 
     async def _publish(self, message: Due) -> bool:
-        """Publish until it is kept; False for what never will be."""
+        """Publish until it is kept; False for what never will be.
+
+        Progress and broadcasts get one attempt: nothing may wait behind them.
+        """
+        subject = subjects.BY_PATTERN[message.subject]
         failures = 0
         while True:
             try:
-                subject = subjects.BY_PATTERN[message.subject]
                 payload = subject.payload.model_validate_json(message.payload)
                 await self._publisher.publish(
                     subject,
@@ -119,7 +126,7 @@ class Relay:
                     msg_id=message.id,
                 )
                 return True
-            except (PayloadTooLarge, KeyError, ValueError) as error:
+            except (PayloadTooLarge, ValueError) as error:
                 log.exception("A message is set aside.", extra={"subject": message.subject})
                 known = (
                     error
@@ -129,6 +136,9 @@ class Relay:
                 await self._parked(message, known)
                 return False
             except MiStudioError as error:
+                if subject.kind in PASSING:
+                    log.warning("Not told.", extra={"subject": message.subject})
+                    return True
                 log.warning(
                     "The bus does not take messages; they wait.",
                     extra={"subject": message.subject, "error": error.message},
