@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mistudio_contracts import Quantization, Source, new_id
 from mistudio_loader.domain.progress import Step
@@ -16,6 +18,78 @@ from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.services.preparation import Preparation
 from mistudio_testkit.fixtures import *  # noqa: F403
 from mistudio_testkit.hub import FakeHub
+
+
+def write_model(path: Path, family: str, width: int = 64) -> Path:
+    """Write a checkpoint of random weights with the family's config and names.
+
+    Real enough to be prepared, and made without transformers, whose import takes long.
+    """
+    rng = np.random.default_rng(0)
+    path.mkdir(parents=True)
+    shapes = _shapes(family, width)
+    tensors = {n: rng.standard_normal(shape, dtype=np.float32) for n, shape in shapes.items()}
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    config = {"model_type": family, "vocab_size": 512, "architectures": [_ARCHITECTURES[family]]}
+    if family == "gpt2":
+        config |= {"n_embd": width, "n_layer": 4, "n_head": 4, "n_positions": 256}
+    else:
+        config |= {"hidden_size": width, "num_hidden_layers": 4, "num_attention_heads": 4}
+        config |= {"intermediate_size": 2 * width, "max_position_embeddings": 256}
+    (path / "config.json").write_text(json.dumps({**config, "dtype": "float32"}))
+    (path / "generation_config.json").write_text("{}")
+    (path / "tokenizer.json").write_text(json.dumps({"version": "1.0", "family": family}))
+    (path / "tokenizer_config.json").write_text("{}")
+    return path
+
+
+_ARCHITECTURES = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+}
+
+
+def _shapes(family: str, width: int) -> dict[str, tuple[int, ...]]:
+    if family == "gpt2":
+        found: dict[str, tuple[int, ...]] = {
+            "transformer.wte.weight": (512, width),
+            "transformer.wpe.weight": (256, width),
+            "transformer.ln_f.weight": (width,),
+        }
+        for layer in range(4):
+            found[f"transformer.h.{layer}.attn.c_attn.weight"] = (width, 3 * width)
+            found[f"transformer.h.{layer}.attn.c_attn.bias"] = (3 * width,)
+            found[f"transformer.h.{layer}.mlp.c_fc.weight"] = (width, 4 * width)
+            found[f"transformer.h.{layer}.mlp.c_proj.weight"] = (4 * width, width)
+        return found
+    found = {
+        "model.embed_tokens.weight": (512, width),
+        "model.norm.weight": (width,),
+        "lm_head.weight": (512, width),
+    }
+    for layer in range(4):
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            found[f"model.layers.{layer}.self_attn.{name}.weight"] = (width, width)
+    return found
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function from a family's name to the directory of its model, made once."""
+    root = tmp_path_factory.mktemp("small")
+
+    def get(family: str = "gpt2") -> Path:
+        path = root / family
+        return path if path.exists() else write_model(path, family)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of more than ten megabytes, so that a transfer has a middle."""
+    return write_model(tmp_path_factory.mktemp("wide") / "gpt2", "gpt2", width=288)
 
 
 @pytest.fixture
@@ -40,12 +114,12 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def checkpoint(roots: Path, tiny_model: Callable[[str], Path]) -> Callable[..., Path]:
-    """Return a function that copies a family's tiny model under the allowed root."""
+def checkpoint(roots: Path, small_model: Callable[[str], Path]) -> Callable[..., Path]:
+    """Return a function that copies a family's model under the allowed root."""
 
     def copy(family: str = "gpt2", name: str | None = None) -> Path:
         target = roots / (name or family)
-        shutil.copytree(tiny_model(family), target)
+        shutil.copytree(small_model(family), target)
         return target
 
     return copy

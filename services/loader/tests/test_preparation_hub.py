@@ -18,23 +18,18 @@ from mistudio_contracts.errors import (
 )
 from mistudio_loader.storage.staging import Workshop
 from mistudio_testkit.hub import FakeHub
-from mistudio_testkit.models import make_model
 
 REPO = "someone/tiny-1.0"
-
-
-@pytest.fixture(scope="session")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of some megabytes, so that a transfer has a middle."""
-    return make_model(tmp_path_factory.mktemp("wide") / "gpt2", "gpt2", n_embd=256, n_head=4)
 
 
 def weights(directory: Path) -> bytes:
     return (directory / "model.safetensors").read_bytes()
 
 
-def test_a_repository_becomes_an_artifact(prepare_from: Any, hub: FakeHub, tiny_model: Any) -> None:
-    source = tiny_model("llama")
+def test_a_repository_becomes_an_artifact(
+    prepare_from: Any, hub: FakeHub, small_model: Any
+) -> None:
+    source = small_model("llama")
     commit = hub.add_model(REPO, source)
     prepared = prepare_from.from_hub(REPO)
     made = prepare_from.directory(prepared)
@@ -62,9 +57,9 @@ def test_hub_and_directory_share_an_artifact(
 
 
 def test_a_prepared_repository_is_not_downloaded_again(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     first = prepare_from.from_hub(REPO, quantization=Quantization.BF16)
     transfers = len(hub.seen("/cdn/model.safetensors"))
     second = prepare_from.from_hub(REPO, quantization=Quantization.BF16)
@@ -74,8 +69,8 @@ def test_a_prepared_repository_is_not_downloaded_again(
     assert hub.seen("/cdn/model.safetensors")[-1].range == "bytes=0-262143"
 
 
-def test_only_what_is_needed_is_fetched(prepare_from: Any, hub: FakeHub, tiny_model: Any) -> None:
-    files = {p.name: p.read_bytes() for p in tiny_model("gpt2").iterdir()}
+def test_only_what_is_needed_is_fetched(prepare_from: Any, hub: FakeHub, small_model: Any) -> None:
+    files = {p.name: p.read_bytes() for p in small_model("gpt2").iterdir()}
     extra = {
         "pytorch_model.bin": b"pickle",
         "modeling.py": b"1/0",
@@ -129,8 +124,8 @@ def test_wrong_bytes_are_thrown_away_and_asked_for_again(
     assert hub.seen("/cdn/model.safetensors")[-1].range is None
 
 
-def test_a_damaged_small_file_is_noticed(prepare_from: Any, hub: FakeHub, tiny_model: Any) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+def test_a_damaged_small_file_is_noticed(prepare_from: Any, hub: FakeHub, small_model: Any) -> None:
+    hub.add_model(REPO, small_model("gpt2"))
     hub.corrupt("/tokenizer.json")
     with pytest.raises(ServiceUnavailable) as caught:
         prepare_from.from_hub(REPO)
@@ -138,18 +133,18 @@ def test_a_damaged_small_file_is_noticed(prepare_from: Any, hub: FakeHub, tiny_m
 
 
 def test_too_many_requests_are_waited_out_during_the_transfer(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     hub.fail("/config.json", 429, headers={"Retry-After": "0"})
     assert prepare_from.from_hub(REPO).facts.model_type == "gpt2"
     assert len(hub.seen("/config.json")) == 2
 
 
 def test_too_many_requests_at_the_door_say_when_to_come_back(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     hub.fail("/api/models", 429, headers={"Retry-After": "7"})
     with pytest.raises(ServiceUnavailable) as caught:
         prepare_from.from_hub(REPO)
@@ -159,9 +154,9 @@ def test_too_many_requests_at_the_door_say_when_to_come_back(
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_broken_hub_is_a_passing_trouble(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any, status: int
+    prepare_from: Any, hub: FakeHub, small_model: Any, status: int
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     hub.fail("/api/models", status)
     with pytest.raises(ServiceUnavailable) as caught:
         prepare_from.from_hub(REPO)
@@ -182,9 +177,9 @@ def test_an_unknown_repository_is_the_users_mistake(prepare_from: Any) -> None:
 
 
 def test_an_unknown_revision_is_the_users_mistake(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     with pytest.raises(InvalidInput) as caught:
         prepare_from.from_hub(REPO, revision="v9")
     assert caught.value.details["field"] == "revision"
@@ -193,9 +188,9 @@ def test_an_unknown_revision_is_the_users_mistake(
 
 @pytest.mark.parametrize("token", [None, "hf_wrong"])
 def test_a_gated_repository_asks_for_the_token(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any, token: str | None
+    prepare_from: Any, hub: FakeHub, small_model: Any, token: str | None
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"), gated=True)
+    hub.add_model(REPO, small_model("gpt2"), gated=True)
     prepare_from.token = token
     with pytest.raises(InvalidInput) as caught:
         prepare_from.from_hub(REPO)
@@ -204,9 +199,9 @@ def test_a_gated_repository_asks_for_the_token(
 
 
 def test_the_token_opens_the_door_and_stays_out_of_the_cdn(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"), gated=True)
+    hub.add_model(REPO, small_model("gpt2"), gated=True)
     prepare_from.token = hub.token
     prepare_from.from_hub(REPO)
     assert {r.token for r in hub.seen("/resolve/")} == {hub.token}
@@ -233,9 +228,9 @@ def test_pickle_is_refused_before_it_is_fetched(prepare_from: Any, hub: FakeHub)
 
 
 def test_a_full_disk_is_told_before_the_transfer(
-    prepare_from: Any, hub: FakeHub, tiny_model: Any
+    prepare_from: Any, hub: FakeHub, small_model: Any
 ) -> None:
-    hub.add_model(REPO, tiny_model("gpt2"))
+    hub.add_model(REPO, small_model("gpt2"))
     with pytest.raises(InsufficientStorage):
         prepare_from.from_hub(REPO, reserve_bytes=2**60)
     assert all(r.range for r in hub.seen("/cdn/model.safetensors"))

@@ -97,11 +97,11 @@ def test_a_tensor_of_many_pieces_is_cast_whole(
 
 
 def test_the_artifact_loads_in_transformers_with_the_dtype_it_names(
-    prepare: Any, checkpoint: Any
+    prepare: Any, roots: Path, tiny_model: Any
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = checkpoint("gpt2")
+    source = Path(shutil.copytree(tiny_model("gpt2"), roots / "gpt2"))
     shard(source)
     made = prepare.directory(prepare(source, quantization=Quantization.BF16))
     model: Any = AutoModelForCausalLM.from_pretrained(made)

@@ -34,7 +34,6 @@ from mistudio_loader.config import LoaderSettings
 from mistudio_loader.factory import create_app
 from mistudio_servicekit.testing import running
 from mistudio_testkit.hub import FakeHub
-from mistudio_testkit.models import make_model
 
 DEADLINE = 60.0
 
@@ -145,12 +144,6 @@ async def loader(settings: LoaderSettings) -> AsyncIterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of some megabytes, so that a transfer has a middle."""
-    return make_model(tmp_path_factory.mktemp("wide") / "gpt2", "gpt2", n_embd=256, n_head=4)
-
-
 @pytest.fixture
 def long_work(hub: FakeHub, wide: Path, checkpoint: Any) -> Callable[[str], PrepareModel]:
     """Return a function that gives an order which stays in a stage for a while."""
@@ -209,9 +202,9 @@ class TestModels:
         assert answer.error.details["reason"] == "outside_roots"
 
     async def test_inspection_of_a_repository_moves_no_weights(
-        self, catalog: Catalog, hub: FakeHub, tiny_model: Any
+        self, catalog: Catalog, hub: FakeHub, small_model: Any
     ) -> None:
-        commit = hub.add_model("a/b", tiny_model("gpt2"), gated=True)
+        commit = hub.add_model("a/b", small_model("gpt2"), gated=True)
         request = InspectModelRequest(source=Source.HUGGINGFACE, model_identifier="a/b")
         answer = await self._ask(catalog, request)
         assert answer.unwrap().revision == commit
@@ -257,9 +250,9 @@ class TestModels:
         await catalog.settled(subjects.WORK_PREPARE)
 
     async def test_wrong_bytes_for_good_end_as_a_failed_load(
-        self, catalog: Catalog, hub: FakeHub, tiny_model: Any
+        self, catalog: Catalog, hub: FakeHub, small_model: Any
     ) -> None:
-        hub.add_model("a/b", tiny_model("gpt2"))
+        hub.add_model("a/b", small_model("gpt2"))
         # The header comes by a range of its own before each transfer.
         for attempt in range(4):
             hub.corrupt("/cdn/model.safetensors", skip=attempt + 1)
