@@ -56,11 +56,11 @@ class Capturing:
         InsufficientStorage
             When the disk does not hold the shard.
         ExtractionFailed
-            When the shard's tokens are not those that were planned.
+            When the shard's tokens are not those that were planned, or the model refuses them.
         OutOfDeviceMemory
             When a sample alone does not fit the device.
         """
-        from mistudio_capture import CaptureCancelled
+        from mistudio_capture import CaptureCancelled, InputsRefused
 
         self.check_room(order, model.hidden_size)
         input_ids, offsets = _tokens(self._layout.store(order.store_key), order)
@@ -68,6 +68,12 @@ class Capturing:
             return self._write(order, model, sizing, input_ids, offsets, on_progress, should_stop)
         except CaptureCancelled:
             return None
+        except InputsRefused as error:
+            raise ExtractionFailed(
+                "The model cannot run these samples or hook points.",
+                reason="inputs_refused",
+                remedy="Ask for the extraction again; if it fails again, load the model again.",
+            ) from error
         except StorageFull as error:
             needed = _needed_bytes(order, model.hidden_size)
             raise storage_full(needed, self._layout.free_bytes()) from error

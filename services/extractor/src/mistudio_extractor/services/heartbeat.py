@@ -48,6 +48,8 @@ class Heartbeat:
         self._measuring: asyncio.Task[None] | None = None
         self._releasing: dict[str, asyncio.Task[None]] = {}
         self._store_bytes = 0
+        # Python before 3.12 may swallow a cancellation that meets the end of a wait_for.
+        self._ended = False
 
     async def start(self) -> None:
         """Begin."""
@@ -56,6 +58,7 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """End."""
+        self._ended = True
         tasks = [self._beating, self._measuring, *self._releasing.values()]
         running = [task for task in tasks if task is not None]
         for task in running:
@@ -67,7 +70,7 @@ class Heartbeat:
         return self._beating is not None and not self._beating.done()
 
     async def _beat(self) -> None:
-        while True:
+        while not self._ended:
             self._residency.changed.clear()
             try:
                 self._obey(await self._report())

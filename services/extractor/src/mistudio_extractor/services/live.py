@@ -39,6 +39,7 @@ class Beat:
         self._send, self._whole, self._measure = send, whole, measure
         self._figure, self._sent = 0.0, -1.0
         self._sent_at = float("-inf")
+        self._ended = False
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -58,6 +59,8 @@ class Beat:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Python before 3.12 may swallow a cancellation that meets the end of a wait_for.
+        self._ended = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -65,7 +68,7 @@ class Beat:
             await self._publish()
 
     async def _run(self) -> None:
-        while True:
+        while not self._ended:
             if self._measure is not None:
                 self._figure = max(self._figure, min(self._whole, self._measure()))
             late = time.monotonic() - self._sent_at >= EVERY_SECONDS

@@ -1,0 +1,212 @@
+"""Models on the device: memory that runs out, leases, and departures that are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import torch
+
+from mistudio_contracts.errors import InsufficientMemory, ServiceUnavailable
+from mistudio_contracts.reports import ModelEvictedReport
+from mistudio_contracts.values import Artifact
+from mistudio_extractor.domain.memory import is_out_of_memory, is_poison
+from mistudio_extractor.services import residency as residency_module
+from mistudio_extractor.services.device import POISONED, Device
+from mistudio_extractor.services.live import Beat
+from mistudio_extractor.services.models import load
+from mistudio_extractor.services.reporting import Departures
+from mistudio_extractor.services.residency import Residency
+from mistudio_extractor.storage.layout import Layout
+
+from .bus import until
+from .support import Disk
+
+
+class Room:
+    """A device with its residents, and what was told of those that left."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.left: list[tuple[str, str, str, int]] = []
+        self.exits: list[int] = []
+        self.device = Device(disk.settings, self.exits.append)
+        self.residency = Residency(
+            self.device, Layout(disk.settings), 3, lambda *each: self.left.append(each)
+        )
+
+    def names(self) -> list[str]:
+        return [resident.model_id for resident in self.residency.residents()]
+
+
+@pytest.fixture
+async def room(disk: Disk, tiny: Artifact) -> AsyncIterator[Room]:
+    made = Room(disk)
+    await made.device.facts()
+    yield made
+    made.device.close()
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
+    """Let the next loads end as on a full device."""
+    tried: list[str] = []
+
+    def failing(directory: Any, torch_device: str) -> Any:
+        tried.append(torch_device)
+        if len(tried) <= times:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return load(directory, torch_device)
+
+    monkeypatch.setattr(residency_module, "load", failing)
+    return tried
+
+
+async def test_out_of_memory_sends_idle_models_away_and_tries_again(
+    room: Room, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.residency.place("m_idle", "task_1", tiny)
+    tried = short_of_memory(monkeypatch, times=1)
+    await room.residency.place("m_new", "task_2", tiny)
+    assert len(tried) == 2
+    assert room.names() == ["m_new"]
+    assert [(m, t, r) for m, t, r, _ in room.left] == [("m_idle", "task_1", "lru")]
+
+
+async def test_out_of_memory_with_nobody_to_send_away_is_insufficient_memory(
+    room: Room, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = short_of_memory(monkeypatch, times=9)
+    with pytest.raises(InsufficientMemory) as caught:
+        await room.residency.place("m_new", "task_1", tiny)
+    assert len(tried) == 1, "the same attempt is not made twice in vain"
+    assert not caught.value.transient
+    assert caught.value.details["required_memory_gb"] >= 0
+    assert "available_memory_gb" in caught.value.details
+    assert room.names() == []
+
+
+async def test_a_leased_model_stays_when_memory_runs_out(
+    room: Room, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room.residency.lease("m_busy", "task_1", tiny):
+        short_of_memory(monkeypatch, times=9)
+        with pytest.raises(InsufficientMemory):
+            await room.residency.place("m_new", "task_2", tiny)
+        assert room.names() == ["m_busy"]
+
+
+async def test_a_released_model_leaves_with_its_last_lease(room: Room, tiny: Artifact) -> None:
+    async with room.residency.lease("m_busy", "task_1", tiny):
+        await room.residency.release("m_busy", "task_out")
+        assert room.names() == ["m_busy"]
+    assert room.names() == []
+    assert [(t, r) for _, t, r, _ in room.left] == [("task_out", "requested")]
+
+
+async def test_a_model_that_is_placed_again_meanwhile_stays(room: Room, tiny: Artifact) -> None:
+    async with room.residency.lease("m_busy", "task_1", tiny):
+        await room.residency.release("m_busy", "task_out")
+        await room.residency.place("m_busy", "task_2", tiny)
+    assert room.names() == ["m_busy"]
+    assert room.left == []
+
+
+async def test_a_poisoned_device_ends_the_process_after_its_message_went_back(room: Room) -> None:
+    def broken() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(ServiceUnavailable) as caught:
+        await room.device.run(broken)
+    assert caught.value.transient, "the message comes again, to the next process"
+    with pytest.raises(ServiceUnavailable):
+        await room.device.run(lambda: None)
+    await until(lambda: room.exits == [POISONED])
+
+
+@pytest.mark.parametrize(
+    ("error", "memory", "poison"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True, False),
+        (RuntimeError("CUDA error: out of memory"), True, False),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True, False),
+        (MemoryError(), True, False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False, True),
+        (RuntimeError("shapes cannot be multiplied"), False, False),
+        (ValueError("CUDA error"), False, False),
+    ],
+)
+def test_failures_of_the_device_are_told_apart(
+    error: BaseException, memory: bool, poison: bool
+) -> None:
+    assert (is_out_of_memory(error), is_poison(error)) == (memory, poison)
+
+
+class FlakyPublisher:
+    """The edge: a bus that is away at first."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.kept: list[tuple[str, str]] = []
+
+    async def publish(self, subject: Any, message: Any, *, entity_id: str, msg_id: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ServiceUnavailable("away")
+        self.kept.append((entity_id, msg_id))
+
+
+async def test_a_departure_is_told_until_the_bus_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mistudio_extractor.services.reporting.AGAIN_AFTER", 0.01)
+    publisher: Any = FlakyPublisher(failures=3)
+    departures = Departures(publisher)
+    await departures.start()
+    for name in ("m_a", "m_b"):
+        departures.tell(
+            ModelEvictedReport(
+                task_id="task_1", model_id=name, device_id="dev_1", reason="lru", freed_bytes=1
+            )
+        )
+    await until(lambda: len(publisher.kept) == 2)
+    await departures.stop()
+    assert [name for name, _ in publisher.kept] == ["m_a", "m_b"]
+    assert len({msg_id for _, msg_id in publisher.kept}) == 2
+
+
+async def test_progress_is_repeated_while_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mistudio_extractor.services.live.LOOK", 0.01)
+    monkeypatch.setattr("mistudio_extractor.services.live.EVERY_SECONDS", 0.02)
+    sent: list[float] = []
+
+    async def send(figure: float) -> None:
+        sent.append(figure)
+
+    async with Beat(send, 100) as beat:
+        beat.tell(40)
+        await until(lambda: sent.count(40) >= 3)
+
+
+async def test_progress_is_told_at_each_share_and_at_the_end() -> None:
+    sent: list[float] = []
+
+    async def send(figure: float) -> None:
+        sent.append(figure)
+
+    async with Beat(send, 100) as beat:
+        for figure in range(1, 101):
+            await asyncio.to_thread(beat.tell, figure)
+            await asyncio.sleep(0)
+    steps = [b - a for a, b in zip([0, *sent], [*sent, 100], strict=False)]
+    assert sent == sorted(sent)
+    assert sent[-1] == 100
+    assert max(steps) <= 10
+
+
+async def test_progress_that_cannot_be_told_never_ends_the_work() -> None:
+    async def send(figure: float) -> None:
+        raise ServiceUnavailable("away")
+
+    async with Beat(send, 10) as beat:
+        beat.tell(10)
