@@ -110,11 +110,19 @@ def machine() -> dict[str, Any]:
             continue  # A benchmark that needs it fails by itself; another runs without.
     return {
         "cores": os.cpu_count(),
-        "processor": platform.machine(),
+        "processor": _processor(),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux alone; elsewhere the architecture has to do.
+    for line in cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def write_result(name: str, result: Mapping[str, Any]) -> Path:

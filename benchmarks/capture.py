@@ -148,7 +148,7 @@ def check(home: Path) -> None:
     for point in POINTS:
         expected = np.load(home / "hooks" / f"{point}.npy")
         distance = np.linalg.norm(store[point][:] - expected, axis=1)
-        assert (distance < 1e-4 * np.linalg.norm(expected, axis=1)).all(), point
+        assert (distance < 1e-5 * np.linalg.norm(expected, axis=1)).all(), point
 
 
 def padded_tokens(offsets: NDArray[np.int64]) -> int:
