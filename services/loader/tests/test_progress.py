@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mistudio_contracts import LoadStage
@@ -65,3 +67,38 @@ async def test_reports_never_go_back_and_carry_bytes_and_speed() -> None:
     assert [r.progress for r in sent] == [5.0, 32.5, 32.5, 60.0]
     assert [r.bytes_done for r in sent] == [0, 500, 100, 1000]
     assert sent[1].bytes_per_second == 500.0
+
+
+async def test_a_silent_step_is_repeated_until_the_work_ends() -> None:
+    sent = asyncio.Event()
+    count = 0
+
+    async def send(report: LoadProgressedReport) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            sent.set()
+
+    live = LiveProgress("task_1", "m_1", send, pace=Pace(interval=0.0, heartbeat=0.0))
+    async with live.beating():
+        await live.step(Step(LoadStage.RESOLVING))
+        await asyncio.wait_for(sent.wait(), 60)
+    told = count
+    await asyncio.sleep(0)
+    assert count == told
+
+
+async def test_a_lost_cancellation_does_not_hold_up_the_end() -> None:
+    begun = asyncio.Event()
+
+    async def send(report: LoadProgressedReport) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    live = LiveProgress("task_1", "m_1", send, pace=Pace(heartbeat=0.0))
+    live._last = Step(LoadStage.RESOLVING)
+    async with live.beating():
+        await asyncio.wait_for(begun.wait(), 60)

@@ -62,16 +62,18 @@ class LiveProgress:
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[LiveProgress]:
         """Repeat the last step while the block runs, so that watchers see that it lives."""
-        beat = asyncio.create_task(self._beat())
+        ended = asyncio.Event()
+        beat = asyncio.create_task(self._beat(ended))
         try:
             yield self
         finally:
+            # Before Python 3.12 a cancellation that meets the end of a wait_for may be lost.
+            ended.set()
             beat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beat
+            await asyncio.gather(beat, return_exceptions=True)
 
-    async def _beat(self) -> None:
-        while True:
+    async def _beat(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await asyncio.sleep(_BEAT)
             if self._last is not None and self._pace.due(self._last, self._clock()):
                 await self._publish(self._last)
