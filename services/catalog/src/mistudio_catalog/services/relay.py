@@ -113,7 +113,10 @@ class Relay:
 
         Progress and broadcasts get one attempt: nothing may wait behind them.
         """
-        subject = subjects.BY_PATTERN[message.subject]
+        subject = subjects.BY_PATTERN.get(message.subject)
+        if subject is None:
+            log.error("A message of no known subject.", extra={"subject": message.subject})
+            return False
         failures = 0
         while True:
             try:
