@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 import mistudio_activations
 from mistudio_contracts import Dtype
@@ -122,6 +125,28 @@ def test_rows_are_stored_in_the_dtype_asked_for(
     whole = mistudio_activations.open(exact.storage_path)[POINTS[0]]
     assert stored.dtype.itemsize == 2
     np.testing.assert_allclose(stored[:].astype(np.float32), whole[:], rtol=1e-2, atol=1e-2)
+
+
+def test_a_half_precision_model_works_on_a_cpu(
+    disk: Disk, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole = tiny_model("gpt2")
+    model = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float16)
+    half = shutil.copytree(whole, tmp_path / "half")
+    model.save_pretrained(half)
+    artifact = disk.artifact(half, Dtype.FLOAT16)
+    bench = Bench(disk, artifact)
+    assert bench.model.dtype is torch.float16
+    order = plan_order(artifact, disk.dataset(ragged_texts(20)), dtype=Dtype.FLOAT16)
+    report = bench.extract(order)
+    assert all(column.non_finite == 0 for column in report.columns)
+    store = mistudio_activations.open(report.storage_path)
+    assert store.manifest.info["model"]["dtype"] == "float16"
+    samples = [store.sample(i)["input_ids"].tolist() for i in range(store.samples)]
+    for layer, rows in resid_post(whole, samples, [0, 2]).items():
+        column = store[f"layers.{layer}.resid_post"]
+        for i, reference in enumerate(rows):
+            assert relative_error(column.sample(i).astype(np.float32), reference) <= 1e-2
 
 
 def test_a_stop_leaves_no_file(disk: Disk, tiny: Artifact, bench: Bench) -> None:

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-from mistudio_contracts.errors import InsufficientMemory, ServiceUnavailable
+from mistudio_contracts.errors import InsufficientMemory, ModelLoadFailed, ServiceUnavailable
 from mistudio_contracts.reports import ModelEvictedReport
 from mistudio_contracts.values import Artifact
+from mistudio_extractor.domain.admission import GB, required
 from mistudio_extractor.domain.memory import is_out_of_memory, is_poison
 from mistudio_extractor.services import residency as residency_module
 from mistudio_extractor.services.device import POISONED, Device
+from mistudio_extractor.services.hardware import probe
 from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.models import load
 from mistudio_extractor.services.reporting import Departures
 from mistudio_extractor.services.residency import Residency
+from mistudio_extractor.services.sizing import Sizing
 from mistudio_extractor.storage.layout import Layout
 
 from .bus import until
@@ -28,12 +31,12 @@ from .support import Disk
 class Room:
     """A device with its residents, and what was told of those that left."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, most: int = 3) -> None:
         self.left: list[tuple[str, str, str, int]] = []
         self.exits: list[int] = []
         self.device = Device(disk.settings, self.exits.append)
         self.residency = Residency(
-            self.device, Layout(disk.settings), 3, lambda *each: self.left.append(each)
+            self.device, Layout(disk.settings), most, lambda *each: self.left.append(each)
         )
 
     def names(self) -> list[str]:
@@ -60,6 +63,105 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
 
     monkeypatch.setattr(residency_module, "load", failing)
     return tried
+
+
+async def test_a_model_that_is_there_is_not_brought_in_twice(
+    room: Room, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = short_of_memory(monkeypatch, times=0)
+    first, second = await asyncio.gather(
+        room.residency.place("m_one", "task_1", tiny), room.residency.place("m_one", "task_2", tiny)
+    )
+    assert first is second
+    assert len(loads) == 1
+    assert first.task_id == "task_2", "whoever asked last is told when it leaves"
+
+
+async def test_bytes_are_those_of_the_weights_that_are_there(room: Room, tiny: Artifact) -> None:
+    resident = await room.residency.place("m_one", "task_1", tiny)
+    tensors = [*resident.model.decoder.parameters(), *resident.model.decoder.buffers()]
+    weights = sum(tensor.nbytes for tensor in tensors)
+    assert resident.memory_bytes == weights
+    assert room.residency.used_bytes() == weights
+    await room.residency.release("m_one", "task_out")
+    assert room.left == [("m_one", "task_out", "requested", weights)]
+    assert room.residency.used_bytes() == 0
+
+
+async def test_another_artifact_of_a_model_takes_the_place_of_the_first(
+    room: Room, disk: Disk, tiny: Artifact, tiny_model: Any
+) -> None:
+    other = disk.artifact(tiny_model("llama"))
+    await room.residency.place("m_one", "task_1", tiny)
+    await room.residency.place("m_one", "task_2", other)
+    assert [r.fingerprint for r in room.residency.residents()] == [other.fingerprint]
+    assert [(m, t) for m, t, _, _ in room.left] == [("m_one", "task_1")]
+
+
+async def test_a_lease_brings_its_model_in_by_itself(room: Room, tiny: Artifact) -> None:
+    async with room.residency.lease("m_one", "task_1", tiny) as resident:
+        assert resident.leases == 1
+    assert room.names() == ["m_one"], "it stays for the next"
+    assert resident.leases == 0
+
+
+async def test_a_lease_makes_its_model_the_last_to_leave(disk: Disk, tiny: Artifact) -> None:
+    room = Room(disk, most=2)
+    await room.residency.place("m_old", "task_1", tiny)
+    await room.residency.place("m_young", "task_2", tiny)
+    async with room.residency.lease("m_old", "task_3", tiny):
+        pass
+    await room.residency.place("m_new", "task_4", tiny)
+    assert room.names() == ["m_old", "m_new"]
+    assert [(m, t, r) for m, t, r, _ in room.left] == [("m_young", "task_2", "lru")]
+    room.device.close()
+
+
+async def test_with_every_model_at_work_a_newcomer_is_refused_and_nobody_leaves(
+    disk: Disk, tiny: Artifact
+) -> None:
+    room = Room(disk, most=1)
+    async with room.residency.lease("m_busy", "task_1", tiny):
+        with pytest.raises(InsufficientMemory) as caught:
+            await room.residency.place("m_new", "task_2", tiny)
+        assert caught.value.details["reason"] == "all_in_use"
+        assert room.names() == ["m_busy"]
+    assert room.left == []
+    room.device.close()
+
+
+async def test_placements_at_once_never_exceed_the_budget(
+    disk: Disk, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.extra["gpu_memory_limit_gb"] = 3.5 * tiny.bytes / GB
+    need = Sizing.of(disk.directory(tiny), tiny, probe(disk.settings)).need()
+    room = Room(disk, most=4)
+    taken: list[int] = []
+
+    def counting(directory: Any, torch_device: str) -> Any:
+        taken.append(required([need] * (len(room.names()) + 1)))
+        return load(directory, torch_device)
+
+    monkeypatch.setattr(residency_module, "load", counting)
+    names = [f"m_{n}" for n in range(4)]
+    await asyncio.gather(*(room.residency.place(name, f"task_{name}", tiny) for name in names))
+    assert len(taken) == 4
+    assert max(taken) <= disk.settings.memory_limit_bytes
+    assert room.left, "not all of them fit"
+    assert sorted([*room.names(), *(name for name, *_ in room.left)]) == names
+    room.device.close()
+
+
+async def test_an_arrival_that_failed_leaves_the_place_free(
+    room: Room, disk: Disk, tiny: Artifact
+) -> None:
+    lost = tiny.model_copy(update={"fingerprint": "0" * 32})
+    with pytest.raises(ModelLoadFailed) as caught:
+        await room.residency.place("m_one", "task_1", lost)
+    assert caught.value.details["reason"] == "artifact_missing"
+    assert room.names() == []
+    await room.residency.place("m_one", "task_2", tiny)
+    assert room.names() == ["m_one"]
 
 
 async def test_out_of_memory_sends_idle_models_away_and_tries_again(
