@@ -15,7 +15,12 @@ import nats
 import pytest
 
 from mistudio_contracts import subjects
-from mistudio_contracts.reports import ExtractionCommittedReport, ShardCapturedReport
+from mistudio_contracts.reports import (
+    ExtractionCommittedReport,
+    ExtractionWorkFailedReport,
+    ShardCapturedReport,
+)
+from mistudio_contracts.rpc import CancelWork
 from mistudio_contracts.values import Artifact
 from mistudio_extractor.factory import create_app
 from mistudio_extractor.services.capturing import Capturing
@@ -84,7 +89,11 @@ async def test_a_shard_outlives_a_kill_with_the_same_checksums(
 async def test_told_to_end_at_work_it_ends_in_order_and_the_next_takes_over(
     catalog: Catalog, disk: Disk, wide: Path
 ) -> None:
-    order = plan_order(disk.artifact(wide), disk.dataset(ragged_texts(120)))
+    # So many forward passes that no grace is long enough for them.
+    dataset = disk.dataset([[1, 2]] * 20_000, "input_ids")
+    order = plan_order(
+        disk.artifact(wide), dataset, column="input_ids", hook_points=["layers.5.resid_post"]
+    )
     async with process(disk) as first:
         planned = await catalog.plan(order)
         await catalog.order(
@@ -93,8 +102,14 @@ async def test_told_to_end_at_work_it_ends_in_order_and_the_next_takes_over(
         await until(lambda: any(live.samples_done > 0 for live in catalog.progress))
         first.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(first.wait(), 30) == 0
+    assert catalog.of(ShardCapturedReport) == []
+    assert catalog.of(ExtractionWorkFailedReport) == [], "nothing is wrong with the extraction"
+    catalog.progress.clear()
     async with process(disk):
-        await catalog.report(ShardCapturedReport, task_id=order.task_id)
+        await until(lambda: any(live.samples_done > 0 for live in catalog.progress))
+        await catalog.tell(subjects.CONTROL_CANCEL, CancelWork(task_ids=[order.task_id]))
+        await catalog.settled(subjects.WORK_SHARD)
+    assert catalog.of(ExtractionWorkFailedReport) == []
 
 
 async def test_a_poisoned_device_hands_its_shard_to_the_next_process(

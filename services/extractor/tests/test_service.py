@@ -337,6 +337,32 @@ class TestStores:
         assert caught.value.code is ErrorCode.VALIDATION_ERROR
         assert caught.value.details["field"] == "path"
 
+    @pytest.mark.parametrize(
+        "path", ["../secret", "tokens/../../secret", "/etc/passwd", "..", "", "a\\..\\b", "x\0y"]
+    )
+    async def test_a_path_out_of_the_store_is_refused_at_the_door(
+        self, catalog: Catalog, disk: Disk, path: str
+    ) -> None:
+        (disk.root / "activations" / "secret").write_text("hidden")
+        # Past the contract's own checks, as another program could send it.
+        forged = ReadStoreFileRequest.model_construct(
+            store_key="0" * 32, path=path, offset=0, length=10
+        )
+        with pytest.raises(MiStudioError) as caught:
+            await catalog.ask(subjects.RPC_STORE_READ, forged)
+        assert caught.value.code is ErrorCode.VALIDATION_ERROR
+        assert caught.value.details["field"] == "path"
+
+    @pytest.mark.parametrize("key", ["..", "../activations", ""])
+    async def test_a_key_out_of_the_stores_is_refused_at_the_door(
+        self, catalog: Catalog, key: str
+    ) -> None:
+        forged = ListStoreFilesRequest.model_construct(store_key=key)
+        with pytest.raises(MiStudioError) as caught:
+            await catalog.ask(subjects.RPC_STORE_FILES, forged)
+        assert caught.value.code is ErrorCode.VALIDATION_ERROR
+        assert caught.value.details["field"] == "store_key"
+
     async def test_a_manifest_cannot_lead_out_of_its_store(
         self, catalog: Catalog, disk: Disk, tiny: Artifact
     ) -> None:
