@@ -104,6 +104,7 @@ async def test_told_to_end_at_work_it_ends_in_order_and_the_next_takes_over(
         assert await asyncio.wait_for(first.wait(), 30) == 0
     assert catalog.of(ShardCapturedReport) == []
     assert catalog.of(ExtractionWorkFailedReport) == [], "nothing is wrong with the extraction"
+    assert disk.left_over() == [], "it took its half-written file away"
     catalog.progress.clear()
     async with process(disk):
         await until(lambda: any(live.samples_done > 0 for live in catalog.progress))

@@ -48,7 +48,7 @@ async def room(disk: Disk, tiny: Artifact) -> AsyncIterator[Room]:
     made = Room(disk)
     await made.device.facts()
     yield made
-    made.device.close()
+    await made.device.close()
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
@@ -114,7 +114,7 @@ async def test_a_lease_makes_its_model_the_last_to_leave(disk: Disk, tiny: Artif
     await room.residency.place("m_new", "task_4", tiny)
     assert room.names() == ["m_old", "m_new"]
     assert [(m, t, r) for m, t, r, _ in room.left] == [("m_young", "task_2", "lru")]
-    room.device.close()
+    await room.device.close()
 
 
 async def test_with_every_model_at_work_a_newcomer_is_refused_and_nobody_leaves(
@@ -127,7 +127,7 @@ async def test_with_every_model_at_work_a_newcomer_is_refused_and_nobody_leaves(
         assert caught.value.details["reason"] == "all_in_use"
         assert room.names() == ["m_busy"]
     assert room.left == []
-    room.device.close()
+    await room.device.close()
 
 
 async def test_placements_at_once_never_exceed_the_budget(
@@ -149,7 +149,7 @@ async def test_placements_at_once_never_exceed_the_budget(
     assert max(taken) <= disk.settings.memory_limit_bytes
     assert room.left, "not all of them fit"
     assert sorted([*room.names(), *(name for name, *_ in room.left)]) == names
-    room.device.close()
+    await room.device.close()
 
 
 async def test_an_arrival_that_failed_leaves_the_place_free(

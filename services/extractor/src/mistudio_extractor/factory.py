@@ -93,7 +93,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         await heartbeat.stop()
         await departures.stop()
         await extractions.close()
-        device.close()
+        await device.close()
 
     async def writable() -> bool:
         return os.access(layout.stores, os.W_OK)

@@ -34,6 +34,9 @@ POISONED = 70
 LEAVE_AFTER = 1.0
 """Seconds for the message in hand to go back, before such a process ends."""
 
+LAST_SECONDS = 1.0
+"""How long the end of the process waits for the device's thread."""
+
 _DEVICE_ID = re.compile(r"^dev_[A-Za-z0-9_]{1,120}$")
 
 
@@ -129,9 +132,13 @@ class Device:
             asyncio.get_running_loop().call_later(LEAVE_AFTER, self._end)
             raise _lost() from error
 
-    def close(self) -> None:
-        """Take no more work."""
+    async def close(self) -> None:
+        """Take no more work, and let what was told to stop take its files away."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        try:
+            await asyncio.wait_for(asyncio.to_thread(self._thread.shutdown), LAST_SECONDS)
+        except asyncio.TimeoutError:
+            log.warning("The device still works; the process does not wait for it.")
 
     def _end(self) -> None:
         logging.shutdown()
