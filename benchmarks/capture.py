@@ -164,16 +164,14 @@ def report(runs: list[Run], offsets: NDArray[np.int64]) -> dict[str, Any]:
     names = list(dict.fromkeys(run.contender for run in runs))
     wall = {n: statistics.median(r.seconds for r in runs if r.contender == n) for n in names}
     cpu = {n: statistics.median(r.cpu_seconds for r in runs if r.contender == n) for n in names}
-    table = Table(
-        "", "median s", "tokens/s", "CPU s", "times as fast", title="Capture, GPT-2 small"
-    )
+    table = Table("", "median s", "tokens/s", "CPU s", "miStudio is", title="Capture, GPT-2 small")
     for name in names:
         table.add_row(
             name,
             f"{wall[name]:.2f}",
             f"{tokens / wall[name]:.0f}",
             f"{cpu[name]:.2f}",
-            f"{wall[name] / wall['mistudio']:.2f} slower" if name != "mistudio" else "",
+            f"{wall[name] / wall['mistudio']:.2f} × as fast" if name != "mistudio" else "",
         )
     Console().print(table)
     others = [n for n in names if n != "mistudio"]
