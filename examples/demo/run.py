@@ -103,12 +103,7 @@ def show(extraction: Extraction) -> None:
     )
     console.print(f"  {extraction.storage_path}\n", soft_wrap=True)
     table = Table(
-        Column("hook point", no_wrap=True),
-        "tokens",
-        "median norm",
-        "mean norm",
-        "largest norm",
-        "non-finite",
+        Column("norms at", no_wrap=True), "tokens", "median", "mean", "largest", "non-finite"
     )
     for name in extraction.hook_points:
         stats = store[name].stats

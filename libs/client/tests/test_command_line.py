@@ -14,7 +14,6 @@ from typer.testing import Result
 from mistudio_contracts.errors import ErrorBody, ErrorCode, ModelTooLarge
 from mistudio_contracts.rpc import RegisterDatasetRequest, RegisterModelRequest
 from mistudio_contracts.states import (
-    DatasetFormat,
     DatasetSource,
     ModelStatus,
     Quantization,
@@ -149,9 +148,10 @@ class TestDatasets:
         assert (asked.source, asked.name, asked.format, asked.text_column) == (
             DatasetSource.UPLOAD,
             "Corpus",
-            DatasetFormat.TEXT,
+            None,
             "text",
         )
+        assert asked.identifier.endswith(".txt"), "the loader reads the format from the ending"
 
     def test_a_file_is_read_in_place_when_told_so(
         self, mistudio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -141,7 +141,7 @@ def test_a_file_is_uploaded_and_read(client: Client, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     dataset = client.datasets.upload(
-        file, text_column="text", on_progress=lambda *n: seen.append(n)
+        file, format="csv", text_column="text", on_progress=lambda *n: seen.append(n)
     )
     ready = client.datasets.wait(dataset.id, timeout=30)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -49,6 +50,28 @@ async def test_fields_may_follow_the_file_and_the_name_may_be_left_out(http, cat
     assert answer.status_code == 201, answer.text
     asked = catalog.last(RPC_DATASET_REGISTER)
     assert (asked.name, asked.format.value, asked.idempotency_key) == ("été.txt", "text", "k")
+
+
+@pytest.mark.parametrize(
+    ("filename", "ending"),
+    [
+        ("a table.TSV", ".tsv"),
+        ("x.csv", ".csv"),
+        ("none", ""),
+        ("dots..", ""),
+        ("x.c/../v", ""),
+        ("x.ünï", ""),
+        ("x." + "a" * 13, ""),
+    ],
+)
+async def test_the_loader_sees_the_ending_of_the_file_and_no_more(
+    http, catalog, bucket, filename, ending
+):
+    answer = await http.post(UPLOAD, files={"file": (filename, b"a\tb\n")})
+    assert answer.status_code == 201, answer.text
+    identifier = catalog.last(RPC_DATASET_REGISTER).identifier
+    assert re.fullmatch(r"upload-[0-9a-f]{32}" + re.escape(ending), identifier)
+    assert (await bucket.get(identifier)).data == b"a\tb\n"
 
 
 async def test_a_file_beyond_the_limit_leaves_nothing(http, catalog, bucket):

@@ -21,15 +21,6 @@ from .waiting import wait_until
 OnBytes = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
-_ENDINGS = {
-    ".jsonl": DatasetFormat.JSONL,
-    ".ndjson": DatasetFormat.JSONL,
-    ".txt": DatasetFormat.TEXT,
-    ".text": DatasetFormat.TEXT,
-    ".md": DatasetFormat.TEXT,
-    ".csv": DatasetFormat.CSV,
-    ".parquet": DatasetFormat.PARQUET,
-}
 _ENDS = frozenset({"dataset:ready", "dataset:failed", "dataset:deleted"})
 
 
@@ -62,7 +53,7 @@ class Datasets:
         name
             What people call it; the last part of the identifier by default.
         format
-            Of a local file; guessed from its name by default.
+            Of a local file; the service reads it from the name or the content by default.
         text_column
             The column to tokenise; chosen by the service by default.
         split, subset, revision
@@ -99,7 +90,7 @@ class Datasets:
         name
             What people call it; the file's name without its ending by default.
         format
-            Guessed from the file's name by default.
+            The service reads it from the name or the content by default.
         text_column
             The column to tokenise; chosen by the service by default.
         on_progress
@@ -111,10 +102,9 @@ class Datasets:
             When the file cannot be read.
         """
         source = Path(path)
-        form_of_file = format or guess_format(source.name)
         fields = {
             "name": name or source.stem,
-            "format": None if form_of_file is None else str(form_of_file),
+            "format": None if format is None else str(format),
             "text_column": text_column,
         }
         data = {key: value for key, value in fields.items() if value is not None}
@@ -191,11 +181,6 @@ class Datasets:
         if dataset.status is DatasetStatus.FAILED and dataset.error is not None:
             raise MiStudioError.from_body(dataset.error)
         return dataset
-
-
-def guess_format(name: str) -> DatasetFormat | None:
-    """Return what the ending of a file's name says about its content; None when nothing."""
-    return _ENDINGS.get(PurePosixPath(name).suffix.lower())
 
 
 class _Counted:

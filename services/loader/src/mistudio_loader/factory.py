@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from mistudio_contracts import subjects
 from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
+from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
 from mistudio_servicekit.rpc import serve
 
@@ -18,7 +19,6 @@ from .config import LoaderSettings
 from .handlers.control import ControlHandlers
 from .handlers.datasets import DatasetHandlers
 from .handlers.models import ModelHandlers
-from .services.cancellation import Cancellations
 from .services.children import Children
 from .services.datasets import Datasets
 from .services.models import Models

@@ -30,7 +30,7 @@ def add(
     name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
     column: Annotated[str | None, typer.Option(help="The column that holds the text.")] = None,
     file_format: Annotated[
-        DatasetFormat | None, typer.Option("--format", help="Guessed from the name by default.")
+        DatasetFormat | None, typer.Option("--format", help="Told by the name or the content.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of a dataset on the hub.")] = None,
     subset: Annotated[str | None, typer.Option(help="Of a dataset on the hub.")] = None,

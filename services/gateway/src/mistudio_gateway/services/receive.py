@@ -128,6 +128,8 @@ class _Progress:
             if part.name != "file":
                 raise _unknown(part.name)
             self._received.filename = printable(part.filename.strip(), 200)
+            self._upload.keep_ending(self._received.filename)
+            self._received.object_name = self._upload.name
 
     def check_complete(self) -> None:
         if "file" not in self._seen:

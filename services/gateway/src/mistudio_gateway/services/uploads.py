@@ -11,9 +11,11 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import PurePosixPath
 
 import nats.errors
 import nats.js.errors
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 CHUNK_BYTES = 128 * 1024
 IN_FLIGHT = 8
 """Chunks sent before the first is acknowledged."""
+
+PLAIN_ENDING = re.compile(r"\.[a-z0-9]{1,12}")
 
 FULL = frozenset({10_047, 10_077, 10_122})
 """JetStream's error codes for no storage left, in the server or in the stream."""
@@ -55,6 +59,16 @@ class Upload:
         self._buffer = bytearray()
         self._chunks = 0
         self._acks: list[asyncio.Future[api.PubAck]] = []
+
+    def keep_ending(self, filename: str) -> None:
+        """Take over the ending of the uploader's file name: the loader reads the format from it.
+
+        Nothing else of the name is kept, and no ending that is not a plain word. To be called
+        before :meth:`close`.
+        """
+        ending = PurePosixPath(filename).suffix.lower()
+        if PLAIN_ENDING.fullmatch(ending):
+            self.name += ending
 
     async def write(self, data: bytes) -> None:
         """Append bytes.

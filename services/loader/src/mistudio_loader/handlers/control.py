@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mistudio_contracts.rpc import CancelWork
-from mistudio_loader.services.cancellation import Cancellations
+from mistudio_servicekit.cancellation import Cancellations
 
 
 class ControlHandlers:

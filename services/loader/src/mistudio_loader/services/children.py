@@ -13,8 +13,7 @@ from pydantic import BaseModel
 
 from mistudio_contracts import ErrorBody, LoadStage, MiStudioError
 from mistudio_loader.domain.progress import Step
-
-from .cancellation import Cancellations
+from mistudio_servicekit.cancellation import Cancellations
 
 _LINE_LIMIT = 64 * 1024 * 1024
 HUB_ENVIRONMENT = {

@@ -16,8 +16,8 @@ from mistudio_loader.jobs import HubDataset, IngestJob
 from mistudio_loader.storage.done import DoneIngestions
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
+from mistudio_servicekit.cancellation import Cancellations
 
-from .cancellation import Cancellations
 from .children import ChildDied, Children
 from .uploads import Uploads
 

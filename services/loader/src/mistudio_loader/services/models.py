@@ -20,8 +20,8 @@ from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
 from mistudio_servicekit.bus import Publisher
+from mistudio_servicekit.cancellation import Cancellations
 
-from .cancellation import Cancellations
 from .checkpoints import inspect, open_checkpoint
 from .children import ChildDied, Children
 from .reporting import LiveProgress
