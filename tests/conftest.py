@@ -9,6 +9,7 @@ import pytest
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.fixtures import tiny_model
+from mistudio_testkit.hub import FakeHub
 from mistudio_testkit.site import Site
 
 __all__ = ["tiny_model"]
@@ -24,10 +25,20 @@ def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
+def hub() -> Iterator[FakeHub]:
+    """The hub that the stack downloads from."""
+    with FakeHub() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, models_root: Path, hub: FakeHub
+) -> Iterator[EmbeddedStack]:
     """The embedded stack with every real service, started once."""
     data = tmp_path_factory.mktemp("stack")
-    with EmbeddedStack(data, allow=[models_root], env=GENEROUS) as running:
+    env = {**GENEROUS, "HF_ENDPOINT": hub.url}
+    with EmbeddedStack(data, allow=[models_root], env=env) as running:
         yield running
 
 

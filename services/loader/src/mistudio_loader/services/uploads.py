@@ -16,7 +16,7 @@ from nats.js.object_store import ObjectStore
 from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
 from mistudio_contracts.topology import UPLOADS_BUCKET
 from mistudio_loader.datasets.limits import require_size
-from mistudio_loader.storage.disk import require_space
+from mistudio_loader.storage.disk import disk_errors, require_space
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Uploads:
             info = await bucket.get_info(name)
             require_size(info.size or 0, max_bytes)
             require_space(target.parent, info.size or 0, reserve_bytes)
-            with target.open("wb") as stream:
+            with disk_errors(target.parent), target.open("wb") as stream:
                 await self._receive(bucket, name, _Counting(stream))
         except (js.ObjectNotFoundError, js.ObjectDeletedError) as error:
             raise InvalidInput(
