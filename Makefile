@@ -2,6 +2,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+WORKERS ?= 3
 
 .PHONY: help
 help: ## Show this list
@@ -21,11 +22,11 @@ test: setup ## Every check and every test
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: unit
 unit: setup ## Only the fast tests, those beside the packages
-	@$(BIN)/pytest libs services $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) libs services $(ARGS)
 
 .PHONY: lint
 lint: setup ## Format, lint, architecture and types
