@@ -63,7 +63,8 @@ SELECT * FROM models WHERE id = :id;
 SELECT * FROM models WHERE id = :id FOR NO KEY UPDATE;
 
 -- name: list_models
--- Everything but the config, which would make a page heavy.
+-- Everything but the config, which would make a page heavy. The page's ids come first and from
+-- the index alone: rows that the offset skips are never read.
 SELECT
     id, pool, name, source, model_identifier, quantization, created_at, updated_at, revision,
     status, phase, stage, progress, told_progress, told_at, task_id, placed_task_id, device_id,
@@ -72,11 +73,15 @@ SELECT
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at
 FROM models
-WHERE (:status::text IS NULL OR status = :status)
-    AND (:model_type::text IS NULL OR model_type = :model_type)
-    AND (:pattern::text IS NULL OR name ILIKE :pattern OR model_identifier ILIKE :pattern)
-ORDER BY created_at DESC, id
-LIMIT :limit OFFSET :offset;
+WHERE id IN (
+    SELECT id FROM models
+    WHERE (:status::text IS NULL OR status = :status)
+        AND (:model_type::text IS NULL OR model_type = :model_type)
+        AND (:pattern::text IS NULL OR name ILIKE :pattern OR model_identifier ILIKE :pattern)
+    ORDER BY created_at DESC, id
+    LIMIT :limit OFFSET :offset
+)
+ORDER BY created_at DESC, id;
 
 -- name: count_models$
 SELECT count(*) FROM models
