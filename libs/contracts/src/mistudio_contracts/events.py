@@ -105,7 +105,7 @@ class ExtractionQueued(ExtractionEvent):
 
 
 class ExtractionProgress(ExtractionEvent):
-    """Live, on the PROGRESS stream."""
+    """Live, on the PROGRESS stream; ``total_samples`` is 0 until the samples are counted."""
 
     progress: Percent
     samples_processed: int = Field(ge=0)
