@@ -3,6 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 WORKERS ?= 3
+# Every service and every child is a Python of its own: compiling torch anew for each takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
