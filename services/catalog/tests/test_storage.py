@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -168,6 +170,38 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(ServiceUnavailable):
         await away.open()
+
+
+async def test_connections_that_broke_are_a_passing_failure_or_replaced(
+    database: Database,
+) -> None:
+    # The driver tells it in another way at each turn of the loop until it has heard all of it.
+    for turns in range(6):
+        async with database.transaction() as tx:
+            await tx.models.get("m_x")
+        _terminate_all(database.url)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with contextlib.suppress(ServiceUnavailable):
+            async with database.transaction() as tx:
+                assert await tx.models.get("m_x") is None
+
+
+def _terminate_all(url: str) -> None:
+    async def terminate() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(
+            """
+            SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND datname = current_database()
+            """
+        )
+        await connection.close()
+
+    # From a thread that is waited for, so that the loop of the test hears of it later.
+    thread = threading.Thread(target=lambda: asyncio.run(terminate()))
+    thread.start()
+    thread.join()
 
 
 async def test_what_is_old_is_forgotten(database: Database) -> None:

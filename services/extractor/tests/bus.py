@@ -135,6 +135,12 @@ class Catalog:
 
         await until(none_left)
 
+    async def kept(self, subject: Subject) -> int:
+        """Return how many reports of a subject lie in their stream, where duplicates do not."""
+        name = subject.name()
+        found = await self.js.stream_info("REPORTS", subjects_filter=name)
+        return (found.state.subjects or {}).get(name, 0)
+
     async def beat_after(self, condition: Callable[[DeviceReport], bool]) -> DeviceReport:
         """Wait for a heartbeat."""
         await until(lambda: any(condition(beat) for beat in self.beats))

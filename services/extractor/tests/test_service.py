@@ -402,6 +402,25 @@ class TestStores:
         await catalog.settled(subjects.WORK_EVICT_STORE)
         assert not disk.store(order).exists()
 
+    async def test_an_order_given_again_is_reported_again(
+        self, catalog: Catalog, disk: Disk, tiny: Artifact
+    ) -> None:
+        # Its first report was lost, or nobody would have given it again.
+        order = plan_order(tiny, disk.dataset(ragged_texts(20)))
+        orders = {
+            subjects.WORK_PLACE: (place_order(tiny), subjects.REPORT_PLACED),
+            subjects.WORK_PLAN: (order, subjects.REPORT_PLANNED),
+            subjects.WORK_EVICT_STORE: (
+                EvictStore(task_id=new_id("task"), store_key=order.store_key),
+                subjects.REPORT_STORE_EVICTED,
+            ),
+        }
+        for work, (message, report) in orders.items():
+            for times in (1, 2):
+                await catalog.order(work, message)
+                await catalog.settled(work)
+                assert await catalog.kept(report) == times
+
 
 class TestDevice:
     async def test_it_keeps_its_id_and_tells_a_new_start(

@@ -36,6 +36,14 @@ class Delivery:
     attempt: int
     source: str | None
 
+    def report_id(self, outcome: str) -> str:
+        """Return the message id under which to report ``outcome``.
+
+        It is the same at each delivery, so that a report is kept once. An order that is given
+        again has its own: its first report was lost, and the second must not count as a duplicate.
+        """
+        return f"{self.message_id}.{outcome}"
+
 
 def delivery_of(message: Msg) -> Delivery:
     """Return what a stream's message says of its delivery."""

@@ -35,7 +35,8 @@ def translated() -> Iterator[None]:
         if (error.sqlstate or "").startswith(_PASSING_SQLSTATES):
             raise _unavailable(error) from error
         raise
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The latter is how the driver tells of a connection that broke between two of its states.
         raise _unavailable(error) from error
     except UnicodeEncodeError as error:
         # Of JSON, which is encoded before the driver sees it.

@@ -65,7 +65,7 @@ class ExtractionHandlers:
                 subjects.REPORT_PLANNED,
                 report,
                 entity_id=order.extraction_id,
-                msg_id=f"{order.task_id}.planned",
+                msg_id=delivery.report_id("planned"),
             )
 
     async def capture(self, order: CaptureShard, delivery: Delivery) -> None:
@@ -81,7 +81,7 @@ class ExtractionHandlers:
                 subjects.REPORT_SHARD,
                 report,
                 entity_id=order.extraction_id,
-                msg_id=f"{order.task_id}.shard-{order.shard.index}",
+                msg_id=delivery.report_id("captured"),
             )
 
     async def commit(self, order: CommitExtraction, delivery: Delivery) -> None:
@@ -93,7 +93,7 @@ class ExtractionHandlers:
             subjects.REPORT_COMMITTED,
             report,
             entity_id=order.extraction_id,
-            msg_id=f"{order.task_id}.committed",
+            msg_id=delivery.report_id("committed"),
         )
 
     async def give_up(
@@ -111,7 +111,7 @@ class ExtractionHandlers:
             subjects.REPORT_EXTRACTION_FAILED,
             report,
             entity_id=order.extraction_id,
-            msg_id=f"{order.task_id}.failed",
+            msg_id=delivery.report_id("failed"),
         )
 
     async def close(self) -> None:

@@ -68,7 +68,7 @@ class ModelHandlers:
             subjects.REPORT_PLACED,
             report,
             entity_id=order.model_id,
-            msg_id=f"{order.task_id}.placed",
+            msg_id=delivery.report_id("placed"),
         )
 
     async def give_up(self, order: PlaceModel, error: MiStudioError, delivery: Delivery) -> None:
@@ -82,7 +82,7 @@ class ModelHandlers:
             subjects.REPORT_PLACE_FAILED,
             report,
             entity_id=order.model_id,
-            msg_id=f"{order.task_id}.place-failed",
+            msg_id=delivery.report_id("place-failed"),
         )
 
     async def release(self, message: ReleaseModel) -> None:

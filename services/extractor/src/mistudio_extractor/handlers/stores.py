@@ -26,7 +26,7 @@ class StoreHandlers:
             subjects.REPORT_STORE_EVICTED,
             report,
             entity_id=order.store_key,
-            msg_id=f"{order.task_id}.store-evicted",
+            msg_id=delivery.report_id("store-evicted"),
         )
 
     async def files(self, request: ListStoreFilesRequest) -> StoreFiles:

@@ -28,7 +28,7 @@ class DatasetHandlers:
                     task_id=order.task_id, dataset_id=order.dataset_id, facts=facts
                 ),
                 entity_id=order.dataset_id,
-                msg_id=f"{order.task_id}.ingested",
+                msg_id=delivery.report_id("ingested"),
             )
         # Only now: an upload deleted before its report is kept could not be read again.
         await self._datasets.forget(order)
@@ -42,7 +42,7 @@ class DatasetHandlers:
                 failure=Failure(error=error.body(), transient=error.transient),
             ),
             entity_id=order.dataset_id,
-            msg_id=f"{order.task_id}.ingest-failed",
+            msg_id=delivery.report_id("ingest-failed"),
         )
         await self._datasets.forget(order)
 

@@ -30,7 +30,7 @@ class ModelHandlers:
                 REPORT_PREPARED,
                 report,
                 entity_id=order.model_id,
-                msg_id=f"{order.task_id}.prepared",
+                msg_id=delivery.report_id("prepared"),
             )
 
     async def give_up(self, order: PrepareModel, error: MiStudioError, delivery: Delivery) -> None:
@@ -40,7 +40,7 @@ class ModelHandlers:
                 task_id=order.task_id, model_id=order.model_id, failure=prepare_failure(error)
             ),
             entity_id=order.model_id,
-            msg_id=f"{order.task_id}.prepare-failed",
+            msg_id=delivery.report_id("prepare-failed"),
         )
 
     async def remove(self, order: RemoveArtifact, delivery: Delivery) -> None:
