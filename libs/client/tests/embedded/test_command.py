@@ -82,10 +82,6 @@ def begin(data_dir: Path) -> Iterator[Begin]:
         process.wait()
 
 
-def gone(layout: Layout) -> bool:
-    return left_running(layout) == []
-
-
 class TestForeground:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_ends_it_cleanly(
@@ -96,7 +92,7 @@ class TestForeground:
         output, _ = process.communicate(timeout=10)
         assert process.returncode == 0, output
         assert "Stopped." in output
-        assert gone(Layout.at(data_dir))
+        assert left_running(Layout.at(data_dir)) == []
 
     def test_it_ends_in_ten_seconds_though_a_service_does_not_listen(
         self, begin: Begin, data_dir: Path
@@ -105,7 +101,7 @@ class TestForeground:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
         assert process.returncode == 0
-        assert gone(Layout.at(data_dir))
+        assert left_running(Layout.at(data_dir)) == []
 
     def test_a_second_interrupt_kills(self, begin: Begin, data_dir: Path) -> None:
         process = begin(flags="--ignore-term")
@@ -116,9 +112,10 @@ class TestForeground:
             if line.startswith("Stopping"):
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=10)
+        assert process.returncode == 0, output
         assert "killing" not in layout.log("supervisord").read_text()
-        assert gone(layout)
+        assert left_running(layout) == []
 
     def test_it_shows_the_logs_with_the_services_names(self, begin: Begin, data_dir: Path) -> None:
         process = begin()
@@ -139,14 +136,14 @@ class TestForeground:
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 1
         assert "ended unexpectedly" in output
-        assert gone(Layout.at(data_dir))
+        assert left_running(Layout.at(data_dir)) == []
 
     def test_down_from_elsewhere_ends_it(self, begin: Begin, run: Run, data_dir: Path) -> None:
         process = begin()
         assert run("down").returncode == 0
         process.communicate(timeout=30)
         assert process.returncode == 0
-        assert gone(Layout.at(data_dir))
+        assert left_running(Layout.at(data_dir)) == []
 
     def test_killed_itself_it_leaves_nothing_to_the_next(
         self, begin: Begin, run: Run, data_dir: Path
@@ -199,7 +196,7 @@ class TestDetached:
         assert "mistudio status" in again.stderr
 
         assert run("down").returncode == 0
-        assert gone(Layout.at(data_dir))
+        assert left_running(Layout.at(data_dir)) == []
         assert run("status").returncode == 3
         assert run("down").returncode == 0
 

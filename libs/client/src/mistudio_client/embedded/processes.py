@@ -14,6 +14,9 @@ import psutil
 
 INSTANCE_VARIABLE = "MISTUDIO_INSTANCE"
 
+KILLED_SECONDS = 5.0
+"""Seconds that a killed process may take to go: it may be waiting for a slow disk."""
+
 
 def wait_until(condition: Callable[[], bool], timeout: float, poll: float = 0.02) -> bool:
     """Wait for ``condition`` to hold; return whether it did before ``timeout`` seconds."""
@@ -168,9 +171,11 @@ def end_postgres(cluster: Path, patience: float = 3.0) -> list[psutil.Process]:
     # Backends follow the postmaster; a signal to them would only end one query.
     left = end(processes[:1], [(signal.SIGINT, patience), (signal.SIGQUIT, 2.0)])
     left += [process for process in postgres_processes(cluster) if process not in left]
-    return end(left, [(signal.SIGQUIT, 1.0), (signal.SIGKILL, 2.0)])
+    return end(left, [(signal.SIGQUIT, 1.0), (signal.SIGKILL, KILLED_SECONDS)])
 
 
 def end_instance(instance: str, patience: float = 3.0) -> list[psutil.Process]:
     """End every process marked with ``instance``, by force after ``patience`` seconds."""
-    return end(instance_processes(instance), [(signal.SIGTERM, patience), (signal.SIGKILL, 2.0)])
+    return end(
+        instance_processes(instance), [(signal.SIGTERM, patience), (signal.SIGKILL, KILLED_SECONDS)]
+    )

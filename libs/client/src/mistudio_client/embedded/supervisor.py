@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 import sys
+import xml.parsers.expat
 import xmlrpc.client
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -218,7 +219,13 @@ class Supervisor:
                 raise StackError(
                     f"The supervisor refused {method}: {fault.faultString}."
                 ) from fault
-            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            except (
+                OSError,
+                http.client.HTTPException,
+                xmlrpc.client.ProtocolError,
+                xml.parsers.expat.ExpatError,
+            ) as error:
+                # The last is an answer cut short: it was killed while it wrote.
                 raise NotRunning(
                     "The stack's supervisor does not answer.", remedy="Start it with: mistudio up"
                 ) from error
