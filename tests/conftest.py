@@ -31,7 +31,7 @@ def hub() -> Iterator[FakeHub]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(
     tmp_path_factory: pytest.TempPathFactory, models_root: Path, hub: FakeHub
 ) -> Iterator[EmbeddedStack]:
@@ -42,7 +42,7 @@ def stack(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(stack: EmbeddedStack) -> Iterator[Site]:
     """A client with every scope."""
     opened = Site(stack.url, stack.token)

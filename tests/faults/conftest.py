@@ -13,7 +13,7 @@ from mistudio_testkit.models import make_model
 from mistudio_testkit.site import Site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
     """A stack of these tests' own, with small shards so that a kill falls between two."""
     env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "SHARD_TOKENS": "1500"}
@@ -21,14 +21,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(stack: EmbeddedStack) -> Iterator[Site]:
     opened = Site(stack.url, stack.token)
     yield opened
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def undisturbed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Of a model heavy enough that an extraction takes seconds."""
     directory = tmp_path_factory.mktemp("wide")
