@@ -43,6 +43,7 @@ from mistudio_contracts.values import (
 )
 from mistudio_servicekit.bus import Publisher, create_broker
 from mistudio_servicekit.rpc import call, serve
+from mistudio_servicekit.tasks import cancel
 from mistudio_servicekit.testing import running
 
 PATIENCE = 15.0
@@ -105,9 +106,7 @@ class World:
                 self._changed.notify_all()
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
         await self.broker.stop()
 
     async def ask(self, subject: Subject, request: BaseModel, kind: type[T]) -> T:

@@ -10,8 +10,8 @@ from mistudio_client.embedded.servers import NatsServer
 from mistudio_contracts import events
 from mistudio_contracts.states import ModelStatus
 from mistudio_gateway.services.reader import OrderedReader, read_range
-from mistudio_gateway.services.tasks import cancel
 from mistudio_servicekit.provision import provision
+from mistudio_servicekit.tasks import cancel
 
 
 def registered(name):

@@ -17,6 +17,7 @@ from mistudio_contracts.errors import ServiceUnavailable
 
 from .bus import HANDLER_GRACE, settled
 from .durable import durables_of
+from .tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -193,9 +194,7 @@ async def alive(life: Life) -> AsyncIterator[Life]:
         watch = asyncio.create_task(life.watch())
         yield life
     finally:
-        if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+        await cancel(watch)
         await life.stop()
 
 

@@ -19,6 +19,7 @@ from .dead import Death, bury
 from .delivery import Delivery, delivery_of, read_payload
 from .durable import DurableSubscriber
 from .failures import as_contract_error, is_transient
+from .tasks import cancel
 from .telemetry import metrics_of
 
 log = logging.getLogger(__name__)
@@ -180,8 +181,7 @@ async def _in_progress(message: Msg, every: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 def _about(delivery: Delivery, error: MiStudioError, pause: float | None = None) -> dict[str, Any]:

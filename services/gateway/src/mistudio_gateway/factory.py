@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_servicekit.bus import create_broker
+from mistudio_servicekit.tasks import cancel
 
 from .config import GatewaySettings
 from .context import Gateway
@@ -26,7 +27,6 @@ from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
 from .services.stores import Stores
-from .services.tasks import cancel
 from .services.uploads import Uploads
 
 OPERATIONS = (

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from mistudio_contracts.errors import MiStudioError
+from mistudio_servicekit.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,8 @@ class Driver:
         self._task = asyncio.create_task(self._run(), name=f"driver-{self._name}")
 
     async def stop(self) -> None:
-        """End, after the step under way."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        """End; the step under way is rolled back."""
+        await cancel(self._task)
         self._task = None
 
     async def _run(self) -> None:

@@ -13,6 +13,7 @@ from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError, PayloadTooLarge
 from mistudio_contracts.subjects import Kind
 from mistudio_servicekit.bus import Publisher
+from mistudio_servicekit.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,7 @@ class Relay:
 
     async def stop(self) -> None:
         """End; what is not published stays in the outbox."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._task = None
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ from mistudio_contracts.rpc import DeviceOrders
 from mistudio_extractor.storage.layout import Layout
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.rpc import call
+from mistudio_servicekit.tasks import cancel
 
 from .device import Device
 from .residency import Residency
@@ -48,8 +49,6 @@ class Heartbeat:
         self._measuring: asyncio.Task[None] | None = None
         self._releasing: dict[str, asyncio.Task[None]] = {}
         self._store_bytes = 0
-        # Python before 3.12 may swallow a cancellation that meets the end of a wait_for.
-        self._ended = False
 
     async def start(self) -> None:
         """Begin."""
@@ -58,19 +57,14 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """End."""
-        self._ended = True
-        tasks = [self._beating, self._measuring, *self._releasing.values()]
-        running = [task for task in tasks if task is not None]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await cancel(self._beating, self._measuring, *self._releasing.values())
 
     async def alive(self) -> bool:
         """Return whether it still beats."""
         return self._beating is not None and not self._beating.done()
 
     async def _beat(self) -> None:
-        while not self._ended:
+        while True:
             self._residency.changed.clear()
             try:
                 self._obey(await self._report())

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from mistudio_contracts.errors import MiStudioError
+from mistudio_servicekit.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ class Beat:
         self._send, self._whole, self._measure = send, whole, measure
         self._figure, self._sent = 0.0, -1.0
         self._sent_at = float("-inf")
-        self._ended = False
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -59,16 +59,12 @@ class Beat:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Python before 3.12 may swallow a cancellation that meets the end of a wait_for.
-        self._ended = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel(self._task)
         if kind is None and self._figure > self._sent:
             await self._publish()
 
     async def _run(self) -> None:
-        while not self._ended:
+        while True:
             if self._measure is not None:
                 self._figure = max(self._figure, min(self._whole, self._measure()))
             late = time.monotonic() - self._sent_at >= EVERY_SECONDS

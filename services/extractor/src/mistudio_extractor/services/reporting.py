@@ -10,6 +10,7 @@ from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.reports import ModelEvictedReport
 from mistudio_servicekit.bus import Publisher
+from mistudio_servicekit.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ class Departures:
         self._publisher = publisher
         self._waiting: asyncio.Queue[tuple[ModelEvictedReport, str]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
-        # Python before 3.12 may swallow a cancellation that meets the end of a wait_for.
-        self._ended = False
 
     def tell(self, report: ModelEvictedReport) -> None:
         """Take a report; it is published soon, in order."""
@@ -45,19 +44,16 @@ class Departures:
             await asyncio.wait_for(self._waiting.join(), LAST_SECONDS)
         except asyncio.TimeoutError:
             log.warning("Departures were not told.", extra={"reports": self._waiting.qsize()})
-        self._ended = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel(self._task)
 
     async def _run(self) -> None:
-        while not self._ended:
+        while True:
             report, message_id = await self._waiting.get()
             await self._publish(report, message_id)
             self._waiting.task_done()
 
     async def _publish(self, report: ModelEvictedReport, message_id: str) -> None:
-        while not self._ended:
+        while True:
             try:
                 await self._publisher.publish(
                     subjects.REPORT_EVICTED, report, entity_id=report.model_id, msg_id=message_id

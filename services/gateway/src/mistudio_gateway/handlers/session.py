@@ -17,7 +17,7 @@ from mistudio_gateway.domain.events import Interest, PublicEvent
 from mistudio_gateway.services.hub import Member
 from mistudio_gateway.services.present import present
 from mistudio_gateway.services.reader import LOST
-from mistudio_gateway.services.tasks import cancel
+from mistudio_servicekit.tasks import cancel
 from mistudio_servicekit.validation import invalid_input
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from nats.aio.client import Client
 
 from mistudio_contracts.subjects import STREAM_OF, Kind
 from mistudio_gateway.domain.events import PublicEvent, public_event
+from mistudio_servicekit.tasks import cancel
 
 from .hub import Hub, decode
 from .reader import OrderedReader, read_range
-from .tasks import cancel
 
 EVENTS = STREAM_OF[Kind.EVENT]
 PROGRESS = STREAM_OF[Kind.PROGRESS]

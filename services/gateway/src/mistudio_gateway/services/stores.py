@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 from mistudio_contracts.rpc import FileChunk, ReadStoreFileRequest
 from mistudio_contracts.subjects import RPC_STORE_READ
+from mistudio_servicekit.tasks import cancel
 
 from .catalog import Catalog
 
@@ -72,8 +73,7 @@ class StoreFile:
                     return
                 total, data = await ahead
             finally:
-                if ahead is not None:
-                    ahead.cancel()
+                await cancel(ahead)
             if total != self.total_bytes or not data:
                 raise ServiceUnavailable("The file changed while it was read.", reason="changed")
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from mistudio_contracts.reports import LoadProgressedReport
 from mistudio_loader.domain.progress import Pace, Rate, Step
+from mistudio_servicekit.tasks import cancel
 
 _BEAT = 0.5
 
@@ -62,18 +63,14 @@ class LiveProgress:
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[LiveProgress]:
         """Repeat the last step while the block runs, so that watchers see that it lives."""
-        ended = asyncio.Event()
-        beat = asyncio.create_task(self._beat(ended))
+        beat = asyncio.create_task(self._beat())
         try:
             yield self
         finally:
-            # Before Python 3.12 a cancellation that meets the end of a wait_for may be lost.
-            ended.set()
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
+            await cancel(beat)
 
-    async def _beat(self, ended: asyncio.Event) -> None:
-        while not ended.is_set():
+    async def _beat(self) -> None:
+        while True:
             await asyncio.sleep(_BEAT)
             if self._last is not None and self._pace.due(self._last, self._clock()):
                 await self._publish(self._last)

@@ -17,6 +17,7 @@ from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
 from mistudio_contracts.topology import UPLOADS_BUCKET
 from mistudio_loader.datasets.limits import require_size
 from mistudio_loader.storage.disk import disk_errors, require_space
+from mistudio_servicekit.tasks import cancel
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Uploads:
                 before = sink.count
             await getting
         finally:
-            getting.cancel()
+            await cancel(getting)
 
 
 def _unavailable() -> ServiceUnavailable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-AGAIN_SECONDS = 0.5
+AGAIN_SECONDS = 1.0
 
 
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
