@@ -45,6 +45,7 @@ from mistudio_servicekit.bus import Publisher, create_broker
 from mistudio_servicekit.rpc import call, serve
 from mistudio_servicekit.tasks import cancel
 from mistudio_servicekit.testing import running
+from mistudio_testkit import bus
 
 PATIENCE = 15.0
 DEVICE = "dev_one"
@@ -172,8 +173,8 @@ class World:
         await self._js.delete_stream(stream)
 
     async def pending(self, subject: Subject) -> int:
-        info = await self._js.consumer_info("WORK", subject.durable())
-        return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
+        """Return how many orders of a subject nobody has done."""
+        return await bus.kept(self._js, subject)
 
     # ---- models ----
 

@@ -13,9 +13,11 @@ import pytest
 
 from mistudio_catalog.domain.outgoing import Outgoing
 from mistudio_catalog.storage.database import Database
+from mistudio_catalog.storage.removals import Removal
 from mistudio_contracts import events, subjects
 from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
 from mistudio_contracts.states import ModelStatus
+from mistudio_testkit.bus import until
 
 from .support import now
 from .test_extraction_states import waiting
@@ -164,6 +166,35 @@ class _Meeting:
             self._both.set()
         self._first.set()
         await self._both.wait()
+
+
+async def test_who_forgets_a_removal_sees_what_the_last_to_ask_for_it_did(
+    database: Database,
+) -> None:
+    removal = Removal("model", "f" * 32, "default")
+    async with database.transaction() as tx:
+        await tx.models.insert(replace(pending(), fingerprint=removal.fingerprint))
+        await tx.removals.insert(removal)
+
+    async def forget() -> bool:
+        async with database.transaction() as tx:
+            assert await tx.removals.delete(removal)
+            return await tx.removals.still_referred(removal)
+
+    async with database.transaction() as tx:
+        await tx.models.delete("m_x")
+        await tx.removals.insert(removal)
+        forgetting = asyncio.create_task(forget())
+        await until(lambda: _waits_for_a_lock(database) if not forgetting.done() else True)
+    assert not await forgetting
+
+
+async def _waits_for_a_lock(database: Database) -> bool:
+    connection = await asyncpg.connect(database.url)
+    try:
+        return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    finally:
+        await connection.close()
 
 
 async def test_a_database_that_is_away_is_unavailable() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -21,10 +20,10 @@ from mistudio_contracts.reports import (
 from mistudio_contracts.rpc import DeviceOrders, Reply
 from mistudio_contracts.subjects import Subject
 from mistudio_contracts.work import PlanExtraction
+from mistudio_testkit.bus import kept, until
 
 from .support import commit_order, shard_order
 
-DEADLINE = 90.0
 R = TypeVar("R", bound=BaseModel)
 
 REPORTS = (
@@ -37,19 +36,6 @@ REPORTS = (
     subjects.REPORT_EXTRACTION_FAILED,
     subjects.REPORT_STORE_EVICTED,
 )
-
-
-async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Wait for a condition; the deadline is generous, since nothing is measured."""
-
-    async def poll() -> None:
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
-
-    await asyncio.wait_for(poll(), DEADLINE)
 
 
 class Catalog:
@@ -130,16 +116,9 @@ class Catalog:
         """Wait until no order of the subject is left."""
 
         async def none_left() -> bool:
-            info = await self.js.consumer_info("WORK", subject.durable("default"))
-            return not info.num_pending and not info.num_ack_pending
+            return await kept(self.js, subject) == 0
 
         await until(none_left)
-
-    async def kept(self, subject: Subject) -> int:
-        """Return how many reports of a subject lie in their stream, where duplicates do not."""
-        name = subject.name()
-        found = await self.js.stream_info("REPORTS", subjects_filter=name)
-        return (found.state.subjects or {}).get(name, 0)
 
     async def beat_after(self, condition: Callable[[DeviceReport], bool]) -> DeviceReport:
         """Wait for a heartbeat."""

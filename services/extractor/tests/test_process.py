@@ -25,9 +25,10 @@ from mistudio_contracts.values import Artifact
 from mistudio_extractor.factory import create_app
 from mistudio_extractor.services.capturing import Capturing
 from mistudio_servicekit.testing import running
+from mistudio_testkit.bus import until
 from mistudio_testkit.models import ragged_texts
 
-from .bus import Catalog, until
+from .bus import Catalog
 from .support import Disk, commit_order, plan_order, shard_order
 
 

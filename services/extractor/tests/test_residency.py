@@ -23,8 +23,8 @@ from mistudio_extractor.services.reporting import Departures
 from mistudio_extractor.services.residency import Residency
 from mistudio_extractor.services.sizing import Sizing
 from mistudio_extractor.storage.layout import Layout
+from mistudio_testkit.bus import until
 
-from .bus import until
 from .support import Disk
 
 

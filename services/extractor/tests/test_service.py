@@ -34,9 +34,10 @@ from mistudio_contracts.values import Artifact
 from mistudio_contracts.work import EvictStore
 from mistudio_extractor.factory import create_app
 from mistudio_servicekit.testing import running
+from mistudio_testkit.bus import kept, until
 from mistudio_testkit.models import make_model, ragged_texts
 
-from .bus import Catalog, until
+from .bus import Catalog
 from .support import POINTS, Disk, place_order, plan_order, shard_order
 
 
@@ -419,7 +420,7 @@ class TestStores:
             for times in (1, 2):
                 await catalog.order(work, message)
                 await catalog.settled(work)
-                assert await catalog.kept(report) == times
+                assert await kept(catalog.js, report) == times
 
 
 class TestDevice:

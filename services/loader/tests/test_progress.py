@@ -89,14 +89,16 @@ async def test_a_silent_step_is_repeated_until_the_work_ends() -> None:
 
 
 async def test_a_lost_cancellation_does_not_hold_up_the_end() -> None:
-    begun = asyncio.Event()
+    begun, lost = asyncio.Event(), asyncio.Event()
 
     async def send(report: LoadProgressedReport) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return
+            if lost.is_set():
+                raise
+            lost.set()
 
     live = LiveProgress("task_1", "m_1", send, pace=Pace(heartbeat=0.0))
     live._last = Step(LoadStage.RESOLVING)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,8 @@ from mistudio_contracts.work import IngestDataset, PrepareModel, RemoveArtifact,
 from mistudio_loader.config import LoaderSettings
 from mistudio_loader.factory import create_app
 from mistudio_servicekit.testing import running
+from mistudio_testkit.bus import DEADLINE, kept, until
 from mistudio_testkit.hub import FakeHub
-
-DEADLINE = 60.0
-
-
-async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Wait for a condition; the deadline is generous, since nothing is measured."""
-
-    async def poll() -> None:
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
-
-    await asyncio.wait_for(poll(), DEADLINE)
 
 
 class Catalog:
@@ -94,14 +80,11 @@ class Catalog:
         await until(lambda: any(getattr(r, "task_id", "") == task_id for _, r in self.reports))
         return next(r for _, r in self.reports if getattr(r, "task_id", "") == task_id)
 
-    async def pending(self, subject: Subject) -> int:
-        """Return the messages of a work subject that are not done."""
-        info = await self.js.consumer_info("WORK", subject.durable("default"))
-        return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
-
     async def settled(self, subject: Subject) -> None:
+        """Wait until no order of the subject is left."""
+
         async def none_left() -> bool:
-            return await self.pending(subject) == 0
+            return await kept(self.js, subject) == 0
 
         await until(none_left)
 

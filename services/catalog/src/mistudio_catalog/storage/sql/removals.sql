@@ -1,6 +1,7 @@
 -- name: insert_removal!
 INSERT INTO removals (kind, fingerprint, pool) VALUES (:kind, :fingerprint, :pool)
-ON CONFLICT DO NOTHING;
+-- Takes the row's lock: who forgets the removal waits, and then sees what this transaction did.
+ON CONFLICT (kind, fingerprint, pool) DO UPDATE SET kind = excluded.kind;
 
 -- name: settled_removals
 -- Removals that nobody's work in progress could be about to refer to.
