@@ -20,12 +20,13 @@ def _plain_integer(value: Any) -> Any:
     return value
 
 
-def _gateway(request: Request) -> Gateway:
+# Asynchronous, though they wait for nothing: FastAPI sends any other to a thread and back.
+async def _gateway(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     principal: Principal = request.state.principal
     return principal
 
