@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from mistudio_servicekit.tasks import cancel
+from mistudio_testkit.cancelling import Stubborn
 
 
 async def test_a_task_that_loses_its_first_cancellation_ends_all_the_same() -> None:
-    lost = asyncio.Event()
+    stubborn = Stubborn()
 
     async def forever() -> None:
         while True:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                if lost.is_set():
-                    raise
-                lost.set()
+            await stubborn.wait()
 
     task = asyncio.create_task(forever())
-    await asyncio.sleep(0)
+    await stubborn.begun.wait()
     await cancel(task)
     assert task.cancelled()
 

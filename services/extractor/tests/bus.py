@@ -20,7 +20,7 @@ from mistudio_contracts.reports import (
 from mistudio_contracts.rpc import DeviceOrders, Reply
 from mistudio_contracts.subjects import Subject
 from mistudio_contracts.work import PlanExtraction
-from mistudio_testkit.bus import kept, until
+from mistudio_testkit.bus import settled, until
 
 from .support import commit_order, shard_order
 
@@ -114,11 +114,7 @@ class Catalog:
 
     async def settled(self, subject: Subject) -> None:
         """Wait until no order of the subject is left."""
-
-        async def none_left() -> bool:
-            return await kept(self.js, subject) == 0
-
-        await until(none_left)
+        await settled(self.js, subject)
 
     async def beat_after(self, condition: Callable[[DeviceReport], bool]) -> DeviceReport:
         """Wait for a heartbeat."""

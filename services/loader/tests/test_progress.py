@@ -10,6 +10,7 @@ from mistudio_contracts import LoadStage
 from mistudio_contracts.reports import LoadProgressedReport
 from mistudio_loader.domain.progress import Pace, Rate, Step
 from mistudio_loader.services.reporting import LiveProgress
+from mistudio_testkit.cancelling import Stubborn
 
 
 @pytest.mark.parametrize(
@@ -89,18 +90,12 @@ async def test_a_silent_step_is_repeated_until_the_work_ends() -> None:
 
 
 async def test_a_lost_cancellation_does_not_hold_up_the_end() -> None:
-    begun, lost = asyncio.Event(), asyncio.Event()
+    stubborn = Stubborn()
 
     async def send(report: LoadProgressedReport) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if lost.is_set():
-                raise
-            lost.set()
+        await stubborn.wait()
 
     live = LiveProgress("task_1", "m_1", send, pace=Pace(heartbeat=0.0))
     live._last = Step(LoadStage.RESOLVING)
     async with live.beating():
-        await asyncio.wait_for(begun.wait(), 60)
+        await asyncio.wait_for(stubborn.begun.wait(), 60)

@@ -33,7 +33,7 @@ from mistudio_contracts.work import IngestDataset, PrepareModel, RemoveArtifact,
 from mistudio_loader.config import LoaderSettings
 from mistudio_loader.factory import create_app
 from mistudio_servicekit.testing import running
-from mistudio_testkit.bus import DEADLINE, kept, until
+from mistudio_testkit.bus import DEADLINE, settled, until
 from mistudio_testkit.hub import FakeHub
 
 
@@ -82,11 +82,7 @@ class Catalog:
 
     async def settled(self, subject: Subject) -> None:
         """Wait until no order of the subject is left."""
-
-        async def none_left() -> bool:
-            return await kept(self.js, subject) == 0
-
-        await until(none_left)
+        await settled(self.js, subject)
 
     async def upload(self, name: str, content: bytes) -> None:
         bucket = await self.js.object_store(UPLOADS_BUCKET)

@@ -46,3 +46,12 @@ async def kept(jetstream: JetStreamContext, subject: Subject, pool: str = "defau
     name = subject.name(pool)
     found = await jetstream.stream_info(str(subject.stream), subjects_filter=name)
     return int((found.state.subjects or {}).get(name, 0))
+
+
+async def settled(jetstream: JetStreamContext, subject: Subject) -> None:
+    """Wait until no message of a work queue's subject is left."""
+
+    async def none_left() -> bool:
+        return await kept(jetstream, subject) == 0
+
+    await until(none_left)

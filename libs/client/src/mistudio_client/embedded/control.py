@@ -15,7 +15,7 @@ from .health import http_ok
 from .layout import Layout
 from .ports import PortBook
 from .processes import (
-    KILLED_SECONDS,
+    KILL,
     DirectoryLock,
     end,
     end_instance,
@@ -158,7 +158,7 @@ def stop(layout: Layout, patience: float = 10.0) -> bool:
         except NotRunning:
             end([process], [(signal.SIGTERM, 0.0)])
         if not wait_until(lambda: not is_alive(process), patience):
-            end([process], [(signal.SIGKILL, KILLED_SECONDS)])
+            end([process], [KILL])
     sweep_unless_taken(layout)
     return process is not None
 
@@ -177,8 +177,8 @@ def kill(layout: Layout) -> None:
     """End the stack on ``layout`` by force, at once."""
     process = running_supervisor(layout)
     if process is not None:
-        end([process], [(signal.SIGKILL, KILLED_SECONDS)])
-    end(instance_processes(layout.instance_id), [(signal.SIGKILL, KILLED_SECONDS)])
+        end([process], [KILL])
+    end(instance_processes(layout.instance_id), [KILL])
     sweep_unless_taken(layout)
 
 

@@ -14,8 +14,8 @@ import psutil
 
 INSTANCE_VARIABLE = "MISTUDIO_INSTANCE"
 
-KILLED_SECONDS = 5.0
-"""Seconds that a killed process may take to go: it may be waiting for a slow disk."""
+KILL = (signal.SIGKILL, 5.0)
+"""The last step of :func:`end`; a killed process may still be waiting for a slow disk."""
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, poll: float = 0.02) -> bool:
@@ -171,11 +171,9 @@ def end_postgres(cluster: Path, patience: float = 3.0) -> list[psutil.Process]:
     # Backends follow the postmaster; a signal to them would only end one query.
     left = end(processes[:1], [(signal.SIGINT, patience), (signal.SIGQUIT, 2.0)])
     left += [process for process in postgres_processes(cluster) if process not in left]
-    return end(left, [(signal.SIGQUIT, 1.0), (signal.SIGKILL, KILLED_SECONDS)])
+    return end(left, [(signal.SIGQUIT, 1.0), KILL])
 
 
 def end_instance(instance: str, patience: float = 3.0) -> list[psutil.Process]:
     """End every process marked with ``instance``, by force after ``patience`` seconds."""
-    return end(
-        instance_processes(instance), [(signal.SIGTERM, patience), (signal.SIGKILL, KILLED_SECONDS)]
-    )
+    return end(instance_processes(instance), [(signal.SIGTERM, patience), KILL])

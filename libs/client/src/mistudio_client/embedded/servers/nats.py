@@ -10,7 +10,7 @@ from mistudio_client.embedded.binaries import nats_server
 from mistudio_client.embedded.files import write_private
 from mistudio_client.embedded.health import http_ok
 from mistudio_client.embedded.ports import PortBook
-from mistudio_client.embedded.processes import end, instance_processes
+from mistudio_client.embedded.processes import KILL, end, instance_processes
 
 from .base import EmbeddedServer, LaunchSpec
 
@@ -119,4 +119,4 @@ class NatsServer(EmbeddedServer):
             for process in instance_processes(self.layout.instance_id)
             if process.name() == "nats-server"
         ]
-        end(left, [(signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0)])
+        end(left, [(signal.SIGTERM, 3.0), KILL])
