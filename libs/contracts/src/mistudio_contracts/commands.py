@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from .base import Identifier, Message
 from .states import Dtype, Quantization
-from .values import HookPoint, Tokenization, resid_post
+from .values import HookPoint, QuantizationOptions, Tokenization, resid_post
 
 
 class Command(Message):
@@ -16,10 +16,15 @@ class Command(Message):
 
 
 class LoadModel(Command):
-    """Load a registered model. ``quantization`` null keeps the registered one."""
+    """Load a registered model. Null keeps what is registered.
+
+    ``force`` places it whatever the estimate says; what then does not fit fails.
+    """
 
     model_id: Identifier
     quantization: Quantization | None = None
+    quantization_options: QuantizationOptions | None = None
+    force: bool = False
 
 
 class UnloadModel(Command):

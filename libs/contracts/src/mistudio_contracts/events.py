@@ -56,7 +56,7 @@ class ModelReady(ModelEvent):
 
 
 class ModelUnloaded(ModelEvent):
-    """``reason`` is ``requested``, ``lru``, ``cancelled`` or ``device_lost``."""
+    """``reason`` is ``requested``, ``lru``, ``keep_alive``, ``cancelled`` or ``device_lost``."""
 
     reason: str
     freed_bytes: int = 0
@@ -150,6 +150,8 @@ class DeviceStatus(Event):
     memory_total_bytes: int
     memory_budget_bytes: int
     memory_used_bytes: int
+    memory_free_bytes: int | None = None
+    unavailable_formats: dict[Quantization, str] = Field(default_factory=dict)
     resident_models: list[str]
 
 

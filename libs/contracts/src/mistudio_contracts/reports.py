@@ -5,13 +5,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from .base import Identifier, Message, Percent, Pool, UtcDatetime, utcnow
-from .states import LoadStage
+from .states import LoadStage, Quantization
 from .values import (
     Artifact,
     ColumnFile,
     ColumnSummary,
     DatasetFacts,
     Failure,
+    Fidelity,
     ModelFacts,
     ResidentModel,
     ShardPlan,
@@ -39,6 +40,7 @@ class ModelPreparedReport(Report):
     model_id: Identifier
     facts: ModelFacts
     artifact: Artifact
+    fidelity: Fidelity | None = None
     seconds: float = Field(ge=0)
 
 
@@ -50,7 +52,8 @@ class ModelPlacedReport(Report):
 
 
 class ModelEvictedReport(Report):
-    """A resident model left the device; ``reason`` is ``requested``, ``lru`` or ``shutdown``."""
+    """A resident model left the device; ``reason`` is ``requested``, ``lru``,
+    ``keep_alive`` or ``shutdown``."""
 
     model_id: Identifier
     device_id: Identifier
@@ -135,6 +138,12 @@ class DeviceReport(Message):
     memory_total_bytes: int = Field(ge=0)
     memory_budget_bytes: int = Field(ge=0)
     memory_used_bytes: int = Field(ge=0)
+    memory_free_bytes: int | None = Field(
+        default=None, ge=0, description="What the device has left, whoever uses the rest."
+    )
+    unavailable_formats: dict[Quantization, str] = Field(
+        default_factory=dict, description="Formats whose kernels do not run here, and why."
+    )
     residents: list[ResidentModel] = Field(default_factory=list)
     store_bytes: int = Field(default=0, ge=0)
     store_free_bytes: int = Field(default=0, ge=0)

@@ -16,7 +16,7 @@ from .states import (
     Quantization,
     Source,
 )
-from .values import RelativePath
+from .values import QuantizationOptions, RelativePath, ResidencyWish
 
 T = TypeVar("T")
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -64,6 +64,10 @@ class RegisterModelRequest(Request):
     )
     revision: str | None = Field(default=None, max_length=200)
     quantization: Quantization = Quantization.NONE
+    quantization_options: QuantizationOptions = QuantizationOptions()
+    pinned: bool = False
+    keep_alive_seconds: float | None = Field(default=None, ge=0)
+    offload: bool = False
     auto_load: bool = False
 
 
@@ -80,11 +84,18 @@ class GetModelRequest(Request):
 
 
 class UpdateModelRequest(Request):
-    """Change a model that is not loading. ``if_match`` is the ``updated_at`` last seen."""
+    """Change a model that is not loading. ``if_match`` is the ``updated_at`` last seen.
+
+    What is left out stays; ``keep_alive_seconds`` given as null lets the model stay for good.
+    """
 
     model_id: Identifier
     name: Name | None = None
     quantization: Quantization | None = None
+    quantization_options: QuantizationOptions | None = None
+    pinned: bool | None = None
+    keep_alive_seconds: float | None = Field(default=None, ge=0)
+    offload: bool | None = None
     if_match: UtcDatetime | None = None
 
 
@@ -95,6 +106,26 @@ class DeleteModelRequest(Request):
 class LoadModelRequest(Request):
     model_id: Identifier
     quantization: Quantization | None = None
+    quantization_options: QuantizationOptions | None = None
+    force: bool = False
+
+
+class EstimateModelRequest(Request):
+    """Will a registered model fit? Null ``quantization`` asks for every format."""
+
+    model_id: Identifier
+    quantization: Quantization | None = None
+    quantization_options: QuantizationOptions = QuantizationOptions()
+
+
+class EstimateCheckpointRequest(Request):
+    """Will a checkpoint fit that nobody has registered yet? Only its config is read."""
+
+    source: Source
+    model_identifier: ModelIdentifier
+    revision: str | None = Field(default=None, max_length=200)
+    quantization: Quantization | None = None
+    quantization_options: QuantizationOptions = QuantizationOptions()
 
 
 class UnloadModelRequest(Request):
@@ -184,10 +215,14 @@ class InspectModelRequest(Request):
 
 
 class DeviceOrders(Value):
-    """The catalog's answer to a heartbeat: models that must leave, tasks that are void."""
+    """The catalog's answer to a heartbeat.
+
+    Models that must leave, tasks that are void, and how each resident model is to be kept.
+    """
 
     release: list[Identifier] = Field(default_factory=list)
     cancelled: list[Identifier] = Field(default_factory=list)
+    wishes: dict[Identifier, ResidencyWish] = Field(default_factory=dict)
 
 
 class ReleaseModel(Message):

@@ -75,6 +75,21 @@ class Quantization(_Str):
     INT4 = "int4"
 
 
+class Int4Type(_Str):
+    """The code book of int4: ``nf4`` for weights that are normally distributed, ``fp4`` a float."""
+
+    NF4 = "nf4"
+    FP4 = "fp4"
+
+
+class Fit(_Str):
+    """Whether a model fits a device: as it is, once others have left, or never."""
+
+    NOW = "now"
+    AFTER_EVICTION = "after_eviction"
+    NEVER = "never"
+
+
 class Dtype(_Str):
     FLOAT32 = "float32"
     FLOAT16 = "float16"

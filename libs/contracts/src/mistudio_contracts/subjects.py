@@ -325,6 +325,22 @@ RPC_MODEL_LOAD_CANCEL = _s(
     "Cancel a load.",
     views.Model,
 )
+RPC_MODEL_ESTIMATE = _s(
+    "rpc.catalog.model.estimate",
+    Kind.REQUEST,
+    rpc.EstimateModelRequest,
+    _ASK,
+    "Will a model fit?",
+    views.Estimate,
+)
+RPC_CHECKPOINT_ESTIMATE = _s(
+    "rpc.catalog.checkpoint.estimate",
+    Kind.REQUEST,
+    rpc.EstimateCheckpointRequest,
+    _ASK,
+    "Will a checkpoint fit that is not registered?",
+    views.Estimate,
+)
 RPC_DATASET_REGISTER = _s(
     "rpc.catalog.dataset.register",
     Kind.REQUEST,

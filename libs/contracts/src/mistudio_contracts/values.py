@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from .base import Fingerprint, Identifier, Value
 from .errors import ErrorBody
-from .states import DatasetFormat, Dtype, Quantization
+from .states import DatasetFormat, Dtype, Int4Type, Quantization
 
 _HOOK = re.compile(r"^layers\.(0|[1-9]\d{0,4})\.resid_post$")
 
@@ -62,8 +62,62 @@ class ModelFacts(Value):
     revision: str | None = None
 
 
+class QuantizationOptions(Value):
+    """How int4 is made; of no effect on the other formats.
+
+    ``double_quant`` quantises the scales too, which saves 0.37 bits a parameter (QLoRA, section 3).
+    """
+
+    int4_type: Int4Type = Int4Type.NF4
+    double_quant: bool = True
+
+
+class LayerFidelity(Value):
+    """How near a quantised block's output is to the reference's, over the probe's tokens.
+
+    ``cosine`` is the mean over tokens of the cosine of the two rows, ``relative_error`` the
+    Frobenius norm of their difference over that of the reference.
+    """
+
+    hook_point: HookPoint
+    cosine: float
+    relative_error: float = Field(ge=0)
+
+
+class Fidelity(Value):
+    """What quantising changed, measured at preparation on a fixed text.
+
+    Both models run in float32 arithmetic over the same ``probe_tokens`` tokens; perplexities are
+    of the probe's next tokens.
+    """
+
+    probe_tokens: int = Field(ge=1)
+    layers: list[LayerFidelity]
+    reference_perplexity: float | None = None
+    perplexity: float | None = None
+    perplexity_change: float | None = Field(
+        default=None, description="Of the quantised model over the reference's, less one."
+    )
+
+
+class ResidencyWish(Value):
+    """How a model is to be kept in device memory.
+
+    ``pinned`` keeps it from being evicted and brings it back when its device starts;
+    ``keep_alive_seconds`` lets it go once it has been idle for so long, null never; ``offload``
+    reads the blocks that do not fit from the disk at each batch.
+    """
+
+    pinned: bool = False
+    keep_alive_seconds: float | None = Field(default=None, ge=0)
+    offload: bool = False
+
+
 class Artifact(Value):
-    """A prepared artifact on the pool's shared disk, at ``models/<fingerprint>/``."""
+    """A prepared artifact on the pool's shared disk, at ``models/<fingerprint>/``.
+
+    ``dtype`` is of what is not quantised, and so of the residual stream.
+    """
 
     fingerprint: Fingerprint
     quantization: Quantization
@@ -150,6 +204,8 @@ class ResidentModel(Value):
     model_id: Identifier
     fingerprint: Fingerprint
     memory_usage_bytes: int = Field(ge=0)
+    pinned: bool = False
+    leases: int = Field(default=0, ge=0, description="How many extractions work with it now.")
 
 
 class Failure(Value):

@@ -14,12 +14,13 @@ from .states import (
     DatasetStatus,
     Dtype,
     ExtractionStatus,
+    Fit,
     LoadStage,
     ModelStatus,
     Quantization,
     Source,
 )
-from .values import ColumnSummary, Skipped, Tokenization
+from .values import ColumnSummary, Fidelity, QuantizationOptions, Skipped, Tokenization
 
 
 class ModelSummary(Value):
@@ -33,6 +34,10 @@ class ModelSummary(Value):
     model_identifier: str
     revision: str | None = None
     quantization: Quantization
+    quantization_options: QuantizationOptions = QuantizationOptions()
+    pinned: bool = False
+    keep_alive_seconds: float | None = None
+    offload: bool = False
     status: ModelStatus
     stage: LoadStage | None = None
     progress: Percent = 0
@@ -55,9 +60,10 @@ class ModelSummary(Value):
 
 
 class Model(ModelSummary):
-    """A model with its complete ``config.json``."""
+    """A model with its complete ``config.json`` and what quantising changed."""
 
     config: dict[str, Any] = Field(default_factory=dict)
+    fidelity: Fidelity | None = None
 
 
 class Dataset(Value):
@@ -141,11 +147,71 @@ class Device(Value):
     memory_total_bytes: int
     memory_budget_bytes: int
     memory_used_bytes: int
+    memory_free_bytes: int | None = None
+    unavailable_formats: dict[Quantization, str] = Field(default_factory=dict)
     resident_models: list[str]
     store_bytes: int
     store_free_bytes: int
     started_at: UtcDatetime
     last_seen_at: UtcDatetime
+
+
+class MemoryParts(Value):
+    """What a model's bytes on a device are made of."""
+
+    weights_bytes: int = Field(ge=0, description="Without the language-model head.")
+    quantization_state_bytes: int = Field(ge=0, description="Scales and code books.")
+    activations_bytes: int = Field(ge=0, description="Of the batch below, one block alive.")
+    captured_bytes: int = Field(ge=0, description="Captured columns on their way out.")
+    workspace_bytes: int = Field(ge=0, description="Kernels' scratch, a weight dequantised.")
+    slack_bytes: int = Field(ge=0, description="What the allocator rounds up and keeps.")
+
+
+class OffloadEstimate(Value):
+    """What running with some blocks on the disk would take."""
+
+    blocks: int = Field(ge=1, description="How many of the blocks do not stay in memory.")
+    total_bytes: int = Field(ge=0)
+    read_bytes_per_batch: int = Field(ge=0)
+    cost: str = Field(description="A sentence for people.")
+
+
+class FormatEstimate(Value):
+    """Whether a model fits a device in one format. It errs high: bytes are at most these."""
+
+    quantization: Quantization
+    total_bytes: int = Field(ge=0)
+    parts: MemoryParts
+    fit: Fit
+    evict: list[Identifier] = Field(
+        default_factory=list, description="Models that would leave, the least recently used first."
+    )
+    batch_size: int = Field(ge=0, description="The largest batch of ``sequence_length`` beside it.")
+    sequence_length: int = Field(ge=0)
+    download_bytes: int | None = Field(default=None, ge=0)
+    disk_bytes: int = Field(ge=0, description="Of the prepared artifact.")
+    unavailable: str | None = Field(
+        default=None, description="Why the format cannot be used here; null where it can."
+    )
+    offload: OffloadEstimate | None = None
+
+
+class Estimate(Value):
+    """Will it fit, in each format, and which to choose.
+
+    ``device_id`` null means that no device is known; the budget is then the default one.
+    ``recommended`` null means that no format fits.
+    """
+
+    model_id: str | None = None
+    model_identifier: str
+    device_id: str | None = None
+    budget_bytes: int
+    used_bytes: int
+    free_bytes: int | None = None
+    formats: list[FormatEstimate]
+    recommended: Quantization | None = None
+    message: str = Field(description="A sentence for people: what to choose, and why.")
 
 
 class LoadAccepted(Value):

@@ -11,6 +11,8 @@ from .values import (
     ColumnFile,
     DatasetRef,
     HookPoint,
+    QuantizationOptions,
+    ResidencyWish,
     ShardPlan,
     Skipped,
     Tokenization,
@@ -29,11 +31,16 @@ class PrepareModel(WorkOrder):
     model_identifier: str
     revision: str | None = None
     quantization: Quantization
+    quantization_options: QuantizationOptions = QuantizationOptions()
 
 
 class PlaceModel(WorkOrder):
+    """Bring a model into device memory. ``force`` lets it in whatever the estimate says."""
+
     model_id: Identifier
     artifact: Artifact
+    wish: ResidencyWish = ResidencyWish()
+    force: bool = False
 
 
 class RemoveArtifact(WorkOrder):
@@ -78,6 +85,7 @@ class CaptureShard(WorkOrder):
     extraction_id: Identifier
     model_id: Identifier
     artifact: Artifact
+    wish: ResidencyWish = ResidencyWish()
     dtype: Dtype
     store_key: Fingerprint
     batch_size: int | None = None
