@@ -143,10 +143,19 @@ def test_a_path_outside_the_allowed_roots(site: Site, identifier: str) -> None:
     refused(error, "model_identifier")
 
 
-def test_a_format_of_a_later_version(site: Site, tiny_model: TinyModel) -> None:
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"quantization": "int3"}, "quantization"),
+        ({"quantization_options": {"int4_type": "nf5"}}, "quantization_options.int4_type"),
+        ({"keep_alive_seconds": -1}, "keep_alive_seconds"),
+    ],
+)
+def test_a_format_or_a_wish_that_does_not_exist(
+    site: Site, tiny_model: TinyModel, change: dict[str, Any], field: str
+) -> None:
     body = {"name": "x", "source": "local", "model_identifier": str(tiny_model("gpt2"))}
-    error = site.error("POST", "/models", 400, json={**body, "quantization": "int4"})
-    assert "fp16" in error["details"]["remedy"]
+    refused(site.error("POST", "/models", 400, json={**body, **change}), field)
 
 
 @pytest.mark.parametrize("token", ["-", "nonsense", "a.b.c"])

@@ -225,6 +225,7 @@ class World:
         device_id: str = DEVICE,
         started_at: datetime | None = None,
         used: int = 0,
+        **more: Any,
     ) -> rpc.DeviceOrders:
         """Say that a device lives, holding ``residents`` (model id → fingerprint)."""
         report = r.DeviceReport(
@@ -240,6 +241,7 @@ class World:
                 ResidentModel(model_id=key, fingerprint=value, memory_usage_bytes=10)
                 for key, value in (residents or {}).items()
             ],
+            **more,
         )
         return await self.ask(subjects.RPC_DEVICE_REPORT, report, rpc.DeviceOrders)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mistudio_catalog.domain import loading, residency
+from mistudio_catalog.domain.device import DeviceState
+from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.model import ModelPhase, ModelState
 from mistudio_catalog.domain.outgoing import Effects
 from mistudio_contracts import events, reports, subjects
@@ -17,16 +20,18 @@ from mistudio_contracts.errors import InvalidInput, MiStudioError, StatusConflic
 from mistudio_contracts.states import (
     MODEL_TRANSITIONS,
     Dtype,
+    Int4Type,
     LoadStage,
     ModelStatus,
     Quantization,
     Source,
 )
-from mistudio_contracts.values import Artifact
+from mistudio_contracts.values import Artifact, QuantizationOptions
 
 from .support import facts
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+FP4 = QuantizationOptions(int4_type=Int4Type.FP4)
 
 
 def pending() -> ModelState:
@@ -99,15 +104,29 @@ class Loading(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
-    @rule(quantization=st.sampled_from([None, Quantization.NONE, Quantization.FP16]))
-    def load(self, quantization: Quantization | None) -> None:
+    @rule(
+        quantization=st.sampled_from([None, *Quantization]),
+        options=st.sampled_from([None, QuantizationOptions(), FP4]),
+        force=st.booleans(),
+    )
+    def load(
+        self, quantization: Quantization | None, options: QuantizationOptions | None, force: bool
+    ) -> None:
         before = self.model
         try:
-            self.take(loading.request_load(self.model, quantization, self.task(), self.now))
+            step = loading.request_load(
+                self.model,
+                self.task(),
+                self.now,
+                quantization=quantization,
+                options=options,
+                force=force,
+            )
+            self.take(step)
         except StatusConflict:
             assert before.status in (ModelStatus.READY, ModelStatus.LOADING)
         if before.status is ModelStatus.LOADING:
-            assert self.model is before, "a load under way is answered with itself"
+            assert replace(self.model, force=before.force) == before, "it is answered with itself"
 
     @rule()
     def admit(self) -> None:
@@ -198,19 +217,81 @@ Loading.TestCase.settings = settings(max_examples=150, stateful_step_count=30, d
 test_a_model_keeps_its_promises = Loading.TestCase
 
 
-@pytest.mark.parametrize("quantization", [Quantization.INT8, Quantization.INT4])
-def test_formats_of_a_later_version_are_refused_with_those_that_work(
-    quantization: Quantization,
+@pytest.mark.parametrize(
+    ("quantization", "options", "same"),
+    [
+        (None, None, True),
+        (Quantization.INT4, QuantizationOptions(), True),
+        (None, FP4, False),
+        (Quantization.INT4, FP4, False),
+        (Quantization.INT8, None, False),
+    ],
+)
+def test_int4_made_otherwise_is_another_format(
+    quantization: Quantization | None, options: QuantizationOptions | None, same: bool
 ) -> None:
+    model = replace(
+        pending(),
+        quantization=Quantization.INT4,
+        fingerprint="a" * 32,
+        artifact_dtype=Dtype.FLOAT16,
+        artifact_quantization=Quantization.INT4,
+        artifact_options=QuantizationOptions(),
+    )
+    assert model.is_of(quantization, options) is same
+    asked, _ = loading.request_load(
+        model, "task_1", START, quantization=quantization, options=options
+    )
+    assert (asked.artifact is not None) is same, "files of another format do not count"
+
+
+def test_options_of_int4_tell_no_other_formats_apart() -> None:
+    assert pending().is_of(Quantization.NONE, FP4)
+
+
+def test_a_second_request_may_still_force_a_load_that_is_not_being_placed() -> None:
+    model, _ = loading.request_load(pending(), "task_1", START)
+    forced, effects = loading.request_load(model, "task_2", START, force=True)
+    assert (forced.force, forced.task_id, effects) == (True, "task_1", ())
+
+
+def device(name: str, **unavailable: str) -> DeviceState:
+    return DeviceState(
+        id=f"dev_{name}",
+        pool="default",
+        kind="cuda",
+        name=name,
+        online=True,
+        memory_total_bytes=8,
+        memory_budget_bytes=6,
+        memory_used_bytes=0,
+        told_used_bytes=0,
+        residents=(),
+        store_bytes=0,
+        store_free_bytes=0,
+        started_at=START,
+        reported_at=START,
+        last_seen_at=START,
+        unavailable_formats={Quantization(key): value for key, value in unavailable.items()},
+    )
+
+
+def test_a_format_that_no_device_can_compute_with_is_refused_with_those_that_work() -> None:
+    broken = device("orin", int8="no kernel image", int4="no kernel image")
     with pytest.raises(InvalidInput) as caught:
-        loading.request_load(pending(), quantization, "task_1", START)
-    assert caught.value.details["field"] == "quantization"
-    assert caught.value.details["reason"] == "unsupported_quantization"
-    assert "fp16" in caught.value.details["remedy"]
+        check_available(Quantization.INT4, [broken])
+    details = caught.value.details
+    assert (details["field"], details["reason"]) == ("quantization", "quantization_unavailable")
+    assert "no kernel image" in caught.value.message
+    assert details["remedy"] == "Choose one of none, fp16, bf16."
+    check_available(Quantization.FP16, [broken])
+    check_available(Quantization.INT4, [broken, device("other")])
+    check_available(Quantization.INT4, [replace(broken, online=False)])
+    check_available(Quantization.INT4, [])
 
 
 def test_a_cancelled_load_goes_back_whence_it_came() -> None:
-    model, _ = loading.request_load(pending(), None, "task_1", START)
+    model, _ = loading.request_load(pending(), "task_1", START)
     back, effects = residency.cancel_load(model, "task_2", START)
     assert back.status is ModelStatus.PENDING
     assert [e.subject for e in effects] == [
@@ -224,7 +305,7 @@ def test_a_cancelled_load_goes_back_whence_it_came() -> None:
 
 
 def test_a_model_in_use_is_not_unloaded_and_says_how_many_use_it() -> None:
-    model, _ = loading.request_load(pending(), None, "task_1", START)
+    model, _ = loading.request_load(pending(), "task_1", START)
     model, _ = loading.admit(model, START)
     model, _ = loading.prepared(model, prepared_report(model, "task_1"), START)
     model, _ = loading.placed(model, placed_report(model, "task_1"), START)

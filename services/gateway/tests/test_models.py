@@ -57,6 +57,50 @@ async def test_a_load_needs_no_body(http, catalog):
     assert catalog.last(RPC_MODEL_LOAD).quantization.value == "int4"
 
 
+async def test_how_a_model_is_made_and_kept_reaches_the_catalog(http, catalog):
+    options = {"int4_type": "fp4", "double_quant": False}
+    wish = {"pinned": True, "keep_alive_seconds": 1.5, "offload": True}
+    body = {**BODY, "quantization": "int4", "quantization_options": options, **wish}
+    assert (await http.post("/api/models", json=body)).status_code == 201
+    asked = catalog.last(RPC_MODEL_REGISTER).model_dump(mode="json")
+    assert asked["quantization_options"] == options
+    assert {name: asked[name] for name in wish} == wish
+    load = {"quantization": "int4", "quantization_options": options, "force": True}
+    assert (await http.post("/api/models/m_1/load", json=load)).status_code == 200
+    assert catalog.last(RPC_MODEL_LOAD).force
+    assert catalog.last(RPC_MODEL_LOAD).quantization_options.double_quant is False
+
+
+@pytest.mark.parametrize(
+    ("body", "changes"),
+    [
+        ({"pinned": True}, {"pinned"}),
+        ({"keep_alive_seconds": None}, {"keep_alive_seconds"}),
+        ({"name": "n", "offload": False}, {"name", "offload"}),
+    ],
+)
+async def test_a_change_names_to_the_catalog_only_what_its_body_names(http, catalog, body, changes):
+    assert (await http.patch("/api/models/m_1", json=body)).status_code == 200
+    asked = catalog.last(RPC_MODEL_UPDATE)
+    assert asked.model_fields_set & {"name", "pinned", "keep_alive_seconds", "offload"} == changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"keep_alive_seconds": -1},
+        {"keep_alive_seconds": "5"},
+        {"pinned": 1},
+        {"quantization_options": {"double_quant": "no"}},
+        {"quantization_options": {"int4_type": "nf5"}},
+    ],
+)
+async def test_a_wish_that_makes_no_sense_is_refused_by_field(http, change):
+    answer = await http.post("/api/models", json={**BODY, **change})
+    assert answer.status_code == 400
+    assert error_of(answer).details["field"].startswith(next(iter(change)))
+
+
 async def test_filters_and_pages_reach_the_catalog(http, catalog):
     answer = await http.get(
         "/api/models", params={"status": "ready", "search": "gpt", "limit": 500, "offset": 7}

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 from .base import Fingerprint, Identifier, Message, UtcDatetime, Value
 from .errors import ErrorBody, InvalidInput, MiStudioError
@@ -97,6 +102,12 @@ class UpdateModelRequest(Request):
     keep_alive_seconds: float | None = Field(default=None, ge=0)
     offload: bool | None = None
     if_match: UtcDatetime | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Left out and null differ, so that what was left out must not come back as null.
+        fields: dict[str, Any] = serialize(self)
+        return {name: value for name, value in fields.items() if name in self.model_fields_set}
 
 
 class DeleteModelRequest(Request):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mistudio_contracts import events, subjects
 from mistudio_contracts.reports import DeviceReport
+from mistudio_contracts.states import Quantization
 from mistudio_contracts.values import ResidentModel
 
 from .outgoing import Effects, Outgoing
@@ -34,6 +35,8 @@ class DeviceState:
     started_at: datetime
     reported_at: datetime
     last_seen_at: datetime
+    memory_free_bytes: int | None = None
+    unavailable_formats: dict[Quantization, str] = field(default_factory=dict)
 
     @property
     def resident_ids(self) -> list[str]:
@@ -63,6 +66,8 @@ def heard(known: DeviceState | None, report: DeviceReport, now: datetime) -> Ste
         started_at=report.started_at,
         reported_at=report.reported_at,
         last_seen_at=now,
+        memory_free_bytes=report.memory_free_bytes,
+        unavailable_formats=report.unavailable_formats,
     )
     if known is not None and not _changed(known, device):
         return device, ()
@@ -73,6 +78,8 @@ def _changed(before: DeviceState, after: DeviceState) -> bool:
     if not before.online or before.pool != after.pool:
         return True
     if set(before.resident_ids) != set(after.resident_ids):
+        return True
+    if before.unavailable_formats != after.unavailable_formats:
         return True
     moved = abs(after.memory_used_bytes - before.told_used_bytes)
     return moved > USED_CHANGE * max(after.memory_budget_bytes, 1)
@@ -102,6 +109,8 @@ def _tell(device: DeviceState, now: datetime) -> Step:
         memory_total_bytes=told.memory_total_bytes,
         memory_budget_bytes=told.memory_budget_bytes,
         memory_used_bytes=told.memory_used_bytes,
+        memory_free_bytes=told.memory_free_bytes,
+        unavailable_formats=told.unavailable_formats,
         resident_models=told.resident_ids,
         timestamp=now,
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 from mistudio_contracts.errors import InvalidInput
-from mistudio_contracts.states import DatasetSource, Quantization, Source
+from mistudio_contracts.states import DatasetSource, Source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?", re.ASCII)
 _HUB_ID_LENGTH = 96
-_UNSUPPORTED = (Quantization.INT8, Quantization.INT4)
 
 
 def is_hub_id(identifier: str) -> bool:
@@ -52,15 +51,4 @@ def _check(field: str, hub: bool, identifier: str) -> None:
             reason="malformed_identifier",
             remedy="Write it as owner/name, for instance openai-community/gpt2, with letters, "
             "digits, '-', '_' and '.', and at most 96 characters.",
-        )
-
-
-def check_quantization(quantization: Quantization | None) -> None:
-    """Raise InvalidInput, field ``quantization``, for formats that cannot be prepared yet."""
-    if quantization in _UNSUPPORTED:
-        raise InvalidInput(
-            f"The quantization {quantization} is not supported yet.",
-            field="quantization",
-            reason="unsupported_quantization",
-            remedy="Choose none, fp16 or bf16.",
         )

@@ -12,8 +12,8 @@ from datetime import datetime
 from mistudio_contracts import events, reports, subjects, work
 from mistudio_contracts.errors import ErrorBody, StatusConflict
 from mistudio_contracts.states import LoadStage, ModelStatus, Quantization
+from mistudio_contracts.values import Fidelity, QuantizationOptions
 
-from .identifiers import check_quantization
 from .model import ModelPhase, ModelState, described
 from .outgoing import Effects, Outgoing
 
@@ -31,21 +31,27 @@ _TELL_SECONDS = 2.0
 
 
 def request_load(
-    model: ModelState, quantization: Quantization | None, task_id: str, now: datetime
+    model: ModelState,
+    task_id: str,
+    now: datetime,
+    *,
+    quantization: Quantization | None = None,
+    options: QuantizationOptions | None = None,
+    force: bool = False,
 ) -> Step:
-    """Accept a load. One already under way answers with itself.
+    """Accept a load; null keeps what is registered. One under way answers with itself.
+
+    ``force`` of a second request still counts where the model is not being placed yet.
 
     Raises
     ------
     StatusConflict
         The model is ready, on its way out, or being loaded in another format.
-    InvalidInput
-        The quantization is not supported.
     """
-    check_quantization(quantization)
     if model.status is ModelStatus.LOADING:
-        if quantization in (None, model.quantization):
-            return model, ()
+        if model.is_of(quantization, options):
+            late = model.phase is ModelPhase.PLACING or model.force or not force
+            return (model if late else replace(model, force=True)), ()
         raise StatusConflict(
             f"The model is being loaded as {model.quantization}.",
             reason="already_loading",
@@ -64,12 +70,16 @@ def request_load(
         told_progress=0.0,
         told_at=now,
         quantization=chosen,
+        quantization_options=options or model.quantization_options,
+        force=force,
         task_id=task_id,
         error=None,
         load_requested_at=now,
         load_started_at=None,
         load_time_seconds=None,
         heard_at=now,
+        progressed_at=None,
+        figures=None,
         updated_at=now,
     )
     event = events.ModelLoading(
@@ -121,10 +131,17 @@ def order(model: ModelState) -> Effects:
             model_identifier=model.model_identifier,
             revision=model.revision,
             quantization=model.quantization,
+            quantization_options=model.quantization_options,
         )
         return (Outgoing(subjects.WORK_PREPARE, prepare, model.id, model.pool),)
     if model.phase is ModelPhase.PLACING and model.artifact is not None:
-        place = work.PlaceModel(task_id=model.task_id, model_id=model.id, artifact=model.artifact)
+        place = work.PlaceModel(
+            task_id=model.task_id,
+            model_id=model.id,
+            artifact=model.artifact,
+            wish=model.wish,
+            force=model.force,
+        )
         return (Outgoing(subjects.WORK_PLACE, place, model.id, model.pool),)
     return ()
 
@@ -179,7 +196,9 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         fingerprint=artifact.fingerprint,
         artifact_bytes=artifact.bytes,
         artifact_quantization=artifact.quantization,
+        artifact_options=model.quantization_options,
         artifact_dtype=artifact.dtype,
+        fidelity=report.fidelity or _known_fidelity(model, artifact.fingerprint),
         phase=ModelPhase.PLACING,
         stage=LoadStage.PLACING,
         progress=max(model.progress, PLACING_FROM),
@@ -210,6 +229,10 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         Outgoing(subjects.MODEL_LOAD_PROGRESS, told, model.id),
         *order(placing),
     )
+
+
+def _known_fidelity(model: ModelState, fingerprint: str) -> Fidelity | None:
+    return model.fidelity if model.fingerprint == fingerprint else None
 
 
 def placed(model: ModelState, report: reports.ModelPlacedReport, now: datetime) -> Step:

@@ -9,7 +9,13 @@ from typing import Any
 
 from mistudio_contracts.errors import ErrorBody
 from mistudio_contracts.states import Dtype, LoadStage, ModelStatus, Quantization, Source
-from mistudio_contracts.values import Artifact, ModelFacts
+from mistudio_contracts.values import (
+    Artifact,
+    Fidelity,
+    ModelFacts,
+    QuantizationOptions,
+    ResidencyWish,
+)
 
 _CAST: dict[Quantization, Dtype] = {
     Quantization.FP16: Dtype.FLOAT16,
@@ -35,12 +41,23 @@ class ModelPhase(str, Enum):
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What the worker of a load said last; it has moved when one of these has grown."""
+
+    stage: LoadStage
+    progress: float
+    bytes_done: int | None = None
+
+
+@dataclass(frozen=True)
 class ModelState:
     """One row of ``models``.
 
     ``task_id`` is the attempt under way or the last; ``placed_task_id`` the one whose placing put
     it where it is. ``artifact_*`` describe the files on disk, which may be of an earlier
-    ``quantization`` than the one asked for now. Sizes in bytes.
+    ``quantization`` than the one asked for now. ``force`` is the wish of the last load, also for
+    placing it again. ``heard_at`` is when anybody spoke of the task under way, ``progressed_at``
+    when its worker last got on. Sizes in bytes.
     """
 
     id: str
@@ -83,14 +100,24 @@ class ModelState:
     loaded_at: datetime | None = None
     last_used_at: datetime | None = None
     heard_at: datetime | None = None
+    quantization_options: QuantizationOptions = field(default_factory=QuantizationOptions)
+    artifact_options: QuantizationOptions | None = None
+    pinned: bool = False
+    keep_alive_seconds: float | None = None
+    offload: bool = False
+    fidelity: Fidelity | None = None
+    force: bool = False
+    figures: Figures | None = None
+    progressed_at: datetime | None = None
 
     @property
     def artifact(self) -> Artifact | None:
-        """The files on disk, when they are of the quantization asked for now."""
+        """The files on disk, when they are of the format asked for now."""
         if (
             self.fingerprint is None
             or self.artifact_dtype is None
-            or self.artifact_quantization is not self.quantization
+            or self.artifact_quantization is None
+            or not self.is_of(self.artifact_quantization, self.artifact_options)
         ):
             return None
         return Artifact(
@@ -102,11 +129,31 @@ class ModelState:
 
     @property
     def dtype(self) -> Dtype | None:
-        """The dtype of the weights, once known or settled by the quantization."""
+        """The dtype of the residual stream, once known or settled by the quantization."""
         artifact = self.artifact
         if artifact is not None:
             return artifact.dtype
+        if self.quantization in (Quantization.INT8, Quantization.INT4):
+            return None
         return _CAST.get(self.quantization, self.checkpoint_dtype)
+
+    @property
+    def wish(self) -> ResidencyWish:
+        """How the model is to be kept in device memory."""
+        return ResidencyWish(
+            pinned=self.pinned, keep_alive_seconds=self.keep_alive_seconds, offload=self.offload
+        )
+
+    def is_of(self, quantization: Quantization | None, options: QuantizationOptions | None) -> bool:
+        """Return whether this format is the one asked for now; null means the same.
+
+        Options tell two formats apart only where both are int4.
+        """
+        if quantization not in (None, self.quantization):
+            return False
+        if self.quantization is not Quantization.INT4:
+            return True
+        return options in (None, self.quantization_options)
 
     @property
     def resting(self) -> ModelStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mistudio_contracts import subjects, work
+from mistudio_contracts.values import ResidencyWish
 
 from .extraction import ExtractionState, ShardState
 from .outgoing import Effects, Outgoing
@@ -35,8 +36,10 @@ def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
     return (Outgoing(subjects.WORK_PLAN, plan, extraction.id, extraction.pool),)
 
 
-def shard_orders(extraction: ExtractionState, shards: Sequence[ShardState]) -> Effects:
-    """Return the orders to capture ``shards``."""
+def shard_orders(
+    extraction: ExtractionState, wish: ResidencyWish, shards: Sequence[ShardState]
+) -> Effects:
+    """Return the orders to capture ``shards`` with a model that is kept as ``wish`` says."""
     if extraction.task_id is None or extraction.artifact is None or extraction.store_key is None:
         return ()
     return tuple(
@@ -47,6 +50,7 @@ def shard_orders(extraction: ExtractionState, shards: Sequence[ShardState]) -> E
                 extraction_id=extraction.id,
                 model_id=extraction.model_id,
                 artifact=extraction.artifact,
+                wish=wish,
                 dtype=extraction.dtype,
                 store_key=extraction.store_key,
                 batch_size=extraction.batch_size,

@@ -29,6 +29,8 @@ def register_commands(broker: NatsBroker, catalog: Catalog) -> None:
                 rpc.LoadModelRequest(
                     model_id=command.model_id,
                     quantization=command.quantization,
+                    quantization_options=command.quantization_options,
+                    force=command.force,
                     **meta.of(command),
                 )
             ),

@@ -49,7 +49,9 @@ class Capture:
     async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> None:
         """Order the next shards; after the last, the commit."""
         joining = await tx.shards.order_next(extraction.id, self._context.settings.shard_window)
-        await tx.send(orders.shard_orders(extraction, joining))
+        if joining:
+            wish = await tx.models.wish(extraction.model_id)
+            await tx.send(orders.shard_orders(extraction, wish, joining))
         if extraction.shards_completed < extraction.shards_total:
             await tx.extractions.save(extraction)
             return

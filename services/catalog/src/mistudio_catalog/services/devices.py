@@ -34,7 +34,7 @@ class Devices:
         return views.DevicePage(devices=[show.device(device) for device in found], total=len(found))
 
     async def report(self, report: DeviceReport) -> rpc.DeviceOrders:
-        """Take a heartbeat; answer with what the device must let go of and stop."""
+        """Take a heartbeat; answer with what must go, what must stop, and how to keep the rest."""
         now = self._context.now()
         async with self._context.database.transaction() as tx:
             known = await tx.devices.lock(report.device_id)
@@ -47,9 +47,12 @@ class Devices:
         if known is not None and report.started_at > known.started_at:
             await self._place_again(device)
         async with self._context.database.reading() as tx:
-            release = await self._to_release(tx, [each.model_id for each in report.residents])
+            resident = [each.model_id for each in report.residents]
+            known_models = {model.id: model for model in await tx.models.by_ids(resident)}
+            release = await self._to_release(tx, resident, known_models)
             void = await tx.ledger.recently_void(report.pool, now - VOID_FOR)
-        return rpc.DeviceOrders(release=release, cancelled=void)
+        wishes = {key: model.wish for key, model in known_models.items()}
+        return rpc.DeviceOrders(release=release, cancelled=void, wishes=wishes)
 
     async def _place_again(self, device: DeviceState) -> None:
         """Give a restarted device the ready models it held before."""
@@ -68,10 +71,11 @@ class Devices:
             await tx.models.save(placing)
             await tx.send(effects)
 
-    async def _to_release(self, tx: Transaction, resident: list[str]) -> list[str]:
+    async def _to_release(
+        self, tx: Transaction, resident: list[str], known: dict[str, ModelState]
+    ) -> list[str]:
         if not resident:
             return []
-        known = {model.id: model for model in await tx.models.by_ids(resident)}
         needed = await tx.extractions.active_models()
         return [model_id for model_id in resident if _must_go(known.get(model_id), needed)]
 

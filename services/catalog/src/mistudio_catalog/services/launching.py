@@ -44,7 +44,7 @@ class Launching:
         now = self._context.now()
         if model.status is ModelStatus.UNLOADED:
             # Nobody's request: the catalog's own, which no rate limits.
-            asked, effects = loading.request_load(model, None, new_id("task"), now)
+            asked, effects = loading.request_load(model, new_id("task"), now)
             await tx.models.save(asked)
             await tx.send(effects)
         elif model.status in (ModelStatus.FAILED, ModelStatus.PENDING):

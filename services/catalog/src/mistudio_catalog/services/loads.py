@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from mistudio_catalog.domain import device as devices
 from mistudio_catalog.domain import ending, loading, residency
+from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.loading import Step
 from mistudio_catalog.domain.model import ModelState
 from mistudio_catalog.storage.database import Transaction
@@ -14,7 +15,7 @@ from mistudio_catalog.storage.removals import Removal
 from mistudio_contracts import reports, rpc, views
 from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import ErrorBody, RateLimited
-from mistudio_contracts.states import ModelStatus, Quantization
+from mistudio_contracts.states import ModelStatus
 from mistudio_contracts.views import LoadAccepted
 
 from . import views as show
@@ -41,6 +42,8 @@ class Loads:
         ------
         StatusConflict
             The model is ready, leaving, or loading in another format.
+        InvalidInput
+            No device of the pool can compute with the format.
         RateLimited
             The actor has asked for too many loads within the hour.
         """
@@ -55,19 +58,30 @@ class Loads:
         """Do what :meth:`load` says, within a transaction."""
         await tx.ledger.exclusively(f"loads-of:{request.actor}")
         model = await lock(tx, request.model_id)
-        if _changes_format(model, request.quantization):
+        same = model.is_of(request.quantization, request.quantization_options)
+        if not same and model.status is not ModelStatus.LOADING:
             await refuse_while_used(tx, model)
         now = self._context.now()
-        asked, effects = loading.request_load(model, request.quantization, new_id("task"), now)
-        if asked is not model:
+        asked, effects = loading.request_load(
+            model,
+            new_id("task"),
+            now,
+            quantization=request.quantization,
+            options=request.quantization_options,
+            force=request.force,
+        )
+        begun = asked.task_id != model.task_id
+        if begun:
+            check_available(asked.quantization, await tx.devices.of_pool(asked.pool))
             await self._count(tx, request.actor, now)
+        if asked is not model:
             await tx.models.save(asked)
             await tx.send(effects)
         return LoadAccepted(
             id=asked.id,
             status=asked.status,
             task_id=asked.task_id or "",
-            message="Model loading initiated" if asked is not model else "Model is loading",
+            message="Model loading initiated" if begun else "Model is loading",
         )
 
     async def _count(self, tx: Transaction, actor: str, now: datetime) -> None:
@@ -209,8 +223,3 @@ class Loads:
             if after is not model:
                 await tx.models.save(after)
                 await tx.send(effects)
-
-
-def _changes_format(model: ModelState, quantization: Quantization | None) -> bool:
-    loading_already = model.status is ModelStatus.LOADING
-    return not loading_already and quantization not in (None, model.quantization)

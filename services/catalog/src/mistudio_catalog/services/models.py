@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from mistudio_catalog.domain import identifiers, loading, residency
+from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.model import ModelState, described
 from mistudio_catalog.domain.outgoing import Effects, Outgoing
 from mistudio_catalog.storage.database import Transaction
@@ -44,14 +46,13 @@ class Models:
         Raises
         ------
         InvalidInput
-            The identifier, the format or the given type is wrong, or the loader found the
-            checkpoint unfit.
+            The identifier or the given type is wrong, the loader found the checkpoint unfit, or
+            it is to be loaded at once in a format that no device can compute with.
         """
         async with self._context.database.reading() as tx:
             known = await answered(tx, request, views.Model)
         if known is not None:
             return known
-        identifiers.check_quantization(request.quantization)
         identifiers.check_model_identifier(request.source, request.model_identifier)
         facts = await self._facts(request)
         async with self._context.database.transaction() as tx:
@@ -97,6 +98,10 @@ class Models:
             source=request.source,
             model_identifier=request.model_identifier,
             quantization=request.quantization,
+            quantization_options=request.quantization_options,
+            pinned=request.pinned,
+            keep_alive_seconds=request.keep_alive_seconds,
+            offload=request.offload,
             revision=request.revision,
             model_type=request.model_type,
             created_at=now,
@@ -109,7 +114,8 @@ class Models:
         )
         effects: Effects = (Outgoing(subjects.MODEL_REGISTERED, event, model.id),)
         if request.auto_load:
-            model, begun = loading.request_load(model, None, new_id("task"), now)
+            check_available(model.quantization, await tx.devices.of_pool(model.pool))
+            model, begun = loading.request_load(model, new_id("task"), now)
             effects = (*effects, *begun)
         await tx.models.insert(model)
         await tx.send(effects)
@@ -139,7 +145,10 @@ class Models:
         return show.model(model)
 
     async def update(self, request: rpc.UpdateModelRequest) -> views.Model:
-        """Change a model's name or the format of its next load.
+        """Change a model's name, how it is kept, or the format of its next load.
+
+        How it is kept counts from the next heartbeat of its device on; ``offload`` from the next
+        load on.
 
         Raises
         ------
@@ -148,7 +157,6 @@ class Models:
         StatusConflict
             It is loading; or it is in memory, or in use, in another format.
         """
-        identifiers.check_quantization(request.quantization)
         async with self._context.database.transaction() as tx:
             model = await lock(tx, request.model_id)
             if request.if_match is not None and request.if_match != model.updated_at:
@@ -158,7 +166,7 @@ class Models:
                     reason="changed_since",
                     remedy="Read the model again and repeat the change on what it is now.",
                 )
-            changes = request.quantization not in (None, model.quantization)
+            changes = not model.is_of(request.quantization, request.quantization_options)
             if model.status is ModelStatus.LOADING:
                 raise StatusConflict(
                     "The model is being loaded.",
@@ -175,12 +183,7 @@ class Models:
                 )
             if changes:
                 await refuse_while_used(tx, model)
-            changed = replace(
-                model,
-                name=request.name or model.name,
-                quantization=request.quantization or model.quantization,
-                updated_at=self._context.now(),
-            )
+            changed = replace(model, **_changes(request), updated_at=self._context.now())
             await tx.models.save(changed)
         return show.model(changed)
 
@@ -224,6 +227,16 @@ class Models:
         if model.fingerprint is not None:
             await tx.removals.insert(Removal("model", model.fingerprint, model.pool))
         return rpc.Done()
+
+
+def _changes(request: rpc.UpdateModelRequest) -> dict[str, Any]:
+    """Return the fields that a request changes; of its nulls only that of the keep-alive counts."""
+    named = ("name", "quantization", "quantization_options", "pinned", "offload")
+    given = {name: getattr(request, name) for name in named}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if "keep_alive_seconds" in request.model_fields_set:
+        changes["keep_alive_seconds"] = request.keep_alive_seconds
+    return changes
 
 
 def _stop(model: ModelState) -> Effects:

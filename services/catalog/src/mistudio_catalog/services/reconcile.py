@@ -97,7 +97,9 @@ class Reconcile:
         if extraction.phase is ExtractionPhase.PLANNING:
             return orders.plan_order(extraction, self._context.settings.shard_tokens)
         if extraction.phase is ExtractionPhase.CAPTURING:
-            return orders.shard_orders(extraction, await tx.shards.ordered(extraction.id))
+            ordered = await tx.shards.ordered(extraction.id)
+            wish = await tx.models.wish(extraction.model_id)
+            return orders.shard_orders(extraction, wish, ordered)
         if extraction.phase is ExtractionPhase.COMMITTING:
             return orders.commit_order(extraction, await tx.shards.all(extraction.id))
         return ()

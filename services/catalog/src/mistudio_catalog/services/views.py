@@ -24,6 +24,10 @@ def model_summary(model: ModelState) -> views.ModelSummary:
         model_identifier=model.model_identifier,
         revision=model.revision,
         quantization=model.quantization,
+        quantization_options=model.quantization_options,
+        pinned=model.pinned,
+        keep_alive_seconds=model.keep_alive_seconds,
+        offload=model.offload,
         status=model.status,
         stage=model.stage,
         progress=model.progress,
@@ -47,8 +51,12 @@ def model_summary(model: ModelState) -> views.ModelSummary:
 
 
 def model(state: ModelState) -> views.Model:
-    """Return a model with its config."""
-    return views.Model(**dict(model_summary(state)), config=state.config)
+    """Return a model with its config and what quantising changed.
+
+    The fidelity is of the files on disk: none where they are of another format than asked for.
+    """
+    fidelity = None if state.artifact is None else state.fidelity
+    return views.Model(**dict(model_summary(state)), config=state.config, fidelity=fidelity)
 
 
 def dataset(state: DatasetState) -> views.Dataset:
@@ -145,6 +153,8 @@ def device(state: DeviceState) -> views.Device:
         memory_total_bytes=state.memory_total_bytes,
         memory_budget_bytes=state.memory_budget_bytes,
         memory_used_bytes=state.memory_used_bytes,
+        memory_free_bytes=state.memory_free_bytes,
+        unavailable_formats=state.unavailable_formats,
         resident_models=state.resident_ids if state.online else [],
         store_bytes=state.store_bytes,
         store_free_bytes=state.store_free_bytes,

@@ -30,6 +30,9 @@ class DeviceTable:
     async def all(self) -> list[DeviceState]:
         return [_ROWS.read(row) async for row in _SQL.list_devices(self._connection)]
 
+    async def of_pool(self, pool: str) -> list[DeviceState]:
+        return [each for each in await self.all() if each.pool == pool]
+
     async def silent(self, before: datetime) -> list[str]:
         """Return the online devices that were last seen before then."""
         return [row["id"] async for row in _SQL.silent_devices(self._connection, before=before)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mistudio_catalog.domain.model import ModelState
 from mistudio_contracts.states import ModelStatus
+from mistudio_contracts.values import ResidencyWish
 
 from .queries import queries
 from .rows import Rows
@@ -87,6 +88,11 @@ class ModelTable:
     async def ready_on_device(self, device_id: str) -> list[ModelState]:
         rows = _SQL.ready_models_on_device(self._connection, device_id=device_id)
         return [_ROWS.read(row) async for row in rows]
+
+    async def wish(self, model_id: str) -> ResidencyWish:
+        """Return how the model is to be kept; as nobody wished where it is gone."""
+        record = await _SQL.wish_for_model(self._connection, id=model_id)
+        return ResidencyWish() if record is None else ResidencyWish(**dict(record))
 
     async def heard_of(self, model_id: str, at: datetime) -> None:
         await _SQL.heard_of_model(self._connection, id=model_id, at=at)

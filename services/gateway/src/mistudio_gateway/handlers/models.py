@@ -155,7 +155,10 @@ async def update_model(
             )
         seen = moments[0]
     request = rpc.UpdateModelRequest(
-        actor=caller.subject, model_id=model_id, if_match=seen, **body.model_dump()
+        actor=caller.subject,
+        model_id=model_id,
+        if_match=seen,
+        **body.model_dump(exclude_unset=True),
     )
     model = await here.catalog.ask(RPC_MODEL_UPDATE, request, Model)
     response.headers["ETag"] = versions.etag_of(model.updated_at)
@@ -202,7 +205,7 @@ async def load_model(
         actor=caller.subject,
         idempotency_key=idempotency_key,
         model_id=model_id,
-        quantization=None if body is None else body.quantization,
+        **({} if body is None else body.model_dump()),
     )
     return await here.catalog.ask(RPC_MODEL_LOAD, request, LoadAccepted)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from mistudio_contracts.base import Identifier
 from mistudio_contracts.rpc import ModelIdentifier, Name
 from mistudio_contracts.states import DatasetFormat, Dtype, Quantization, Source
-from mistudio_contracts.values import HookPoint, Tokenization
+from mistudio_contracts.values import HookPoint, QuantizationOptions, Tokenization
 
 MOST = 2**31 - 1
 """Counts beyond it fit no column of the database."""
@@ -29,6 +29,7 @@ def _boolean(value: Any) -> Any:
 
 
 Integer = Annotated[int, BeforeValidator(_no_coercion)]
+Seconds = Annotated[float, BeforeValidator(_no_coercion), Field(ge=0, allow_inf_nan=False)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 VisibleName = Annotated[Name, Field(json_schema_extra={"pattern": r"\S"})]
 VisibleIdentifier = Annotated[ModelIdentifier, Field(json_schema_extra={"pattern": r"\S"})]
@@ -45,6 +46,19 @@ class RestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FormatOptions(QuantizationOptions):
+    """How int4 is made; of no effect on the other formats."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    double_quant: Boolean = True
+
+
+_KEEP_ALIVE = "Seconds without use after which it leaves device memory; null keeps it."
+_PINNED = "Never evicted, and brought back when its device starts."
+_OFFLOAD = "Blocks that do not fit are read from the disk at each batch."
+
+
 class RegisterModel(RestBody):
     """A model to register. ``auto_load`` loads it at once."""
 
@@ -58,20 +72,32 @@ class RegisterModel(RestBody):
     )
     revision: str | None = Field(default=None, max_length=200)
     quantization: Quantization = Quantization.NONE
+    quantization_options: FormatOptions = FormatOptions()
+    pinned: Boolean = Field(default=False, description=_PINNED)
+    keep_alive_seconds: Seconds | None = Field(default=None, description=_KEEP_ALIVE)
+    offload: Boolean = Field(default=False, description=_OFFLOAD)
     auto_load: Boolean = False
 
 
 class UpdateModel(RestBody):
-    """What to change; null or absent leaves it."""
+    """What to change; absent leaves it, and so does null but for ``keep_alive_seconds``."""
 
     name: VisibleName | None = None
     quantization: Quantization | None = None
+    quantization_options: FormatOptions | None = None
+    pinned: Boolean | None = Field(default=None, description=_PINNED)
+    keep_alive_seconds: Seconds | None = Field(default=None, description=_KEEP_ALIVE)
+    offload: Boolean | None = Field(default=None, description=_OFFLOAD)
 
 
 class LoadModel(RestBody):
-    """How to load; null keeps the registered quantisation."""
+    """How to load; null keeps the registered format."""
 
     quantization: Quantization | None = None
+    quantization_options: FormatOptions | None = None
+    force: Boolean = Field(
+        default=False, description="Place it whatever the estimate says; it may then fail."
+    )
 
 
 class TokenizationOptions(Tokenization):

@@ -5,11 +5,11 @@ SELECT * FROM devices WHERE id = :id FOR NO KEY UPDATE;
 INSERT INTO devices (
     id, pool, kind, name, online, memory_total_bytes, memory_budget_bytes, memory_used_bytes,
     told_used_bytes, residents, store_bytes, store_free_bytes, started_at, reported_at,
-    last_seen_at
+    last_seen_at, memory_free_bytes, unavailable_formats
 ) VALUES (
     :id, :pool, :kind, :name, :online, :memory_total_bytes, :memory_budget_bytes,
     :memory_used_bytes, :told_used_bytes, :residents, :store_bytes, :store_free_bytes,
-    :started_at, :reported_at, :last_seen_at
+    :started_at, :reported_at, :last_seen_at, :memory_free_bytes, :unavailable_formats
 )
 ON CONFLICT (id) DO UPDATE SET
     pool = excluded.pool,
@@ -25,7 +25,9 @@ ON CONFLICT (id) DO UPDATE SET
     store_free_bytes = excluded.store_free_bytes,
     started_at = excluded.started_at,
     reported_at = excluded.reported_at,
-    last_seen_at = excluded.last_seen_at;
+    last_seen_at = excluded.last_seen_at,
+    memory_free_bytes = excluded.memory_free_bytes,
+    unavailable_formats = excluded.unavailable_formats;
 
 -- name: list_devices
 SELECT * FROM devices ORDER BY name, id;

@@ -5,7 +5,9 @@ INSERT INTO models (
     model_type, architecture, config, parameter_count, hidden_size, num_layers, vocab_size,
     context_length, checkpoint_dtype, weight_bytes, fingerprint, artifact_bytes,
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
-    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at
+    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
+    quantization_options, artifact_options, pinned, keep_alive_seconds, offload, fidelity,
+    force, figures, progressed_at
 ) VALUES (
     :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
     :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
@@ -13,7 +15,8 @@ INSERT INTO models (
     :hidden_size, :num_layers, :vocab_size, :context_length, :checkpoint_dtype, :weight_bytes,
     :fingerprint, :artifact_bytes, :artifact_quantization, :artifact_dtype, :memory_usage_bytes,
     :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
-    :heard_at
+    :heard_at, :quantization_options, :artifact_options, :pinned, :keep_alive_seconds, :offload,
+    :fidelity, :force, :figures, :progressed_at
 );
 
 -- name: save_model!
@@ -52,7 +55,16 @@ UPDATE models SET
     load_started_at = :load_started_at,
     loaded_at = :loaded_at,
     last_used_at = :last_used_at,
-    heard_at = :heard_at
+    heard_at = :heard_at,
+    quantization_options = :quantization_options,
+    artifact_options = :artifact_options,
+    pinned = :pinned,
+    keep_alive_seconds = :keep_alive_seconds,
+    offload = :offload,
+    fidelity = :fidelity,
+    force = :force,
+    figures = :figures,
+    progressed_at = :progressed_at
 WHERE id = :id;
 
 
@@ -63,15 +75,17 @@ SELECT * FROM models WHERE id = :id;
 SELECT * FROM models WHERE id = :id FOR NO KEY UPDATE;
 
 -- name: list_models
--- Everything but the config, which would make a page heavy. The page's ids come first and from
--- the index alone: rows that the offset skips are never read.
+-- Everything but config and fidelity, which would make a page heavy. The page's ids come first
+-- and from the index alone: rows that the offset skips are never read.
 SELECT
     id, pool, name, source, model_identifier, quantization, created_at, updated_at, revision,
     status, phase, stage, progress, told_progress, told_at, task_id, placed_task_id, device_id,
     model_type, architecture, parameter_count, hidden_size, num_layers, vocab_size,
     context_length, checkpoint_dtype, weight_bytes, fingerprint, artifact_bytes,
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
-    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at
+    load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
+    quantization_options, artifact_options, pinned, keep_alive_seconds, offload, force, figures,
+    progressed_at
 FROM models
 WHERE id IN (
     SELECT id FROM models
@@ -117,6 +131,9 @@ SELECT * FROM models WHERE phase = 'releasing' ORDER BY updated_at LIMIT 1000;
 
 -- name: ready_models_on_device
 SELECT * FROM models WHERE device_id = :device_id AND status = 'ready' AND phase = 'idle';
+
+-- name: wish_for_model^
+SELECT pinned, keep_alive_seconds, offload FROM models WHERE id = :id;
 
 -- name: heard_of_model!
 UPDATE models SET heard_at = :at WHERE id = :id;
