@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,18 @@ from mistudio_contracts.commands import LoadModel
 from mistudio_contracts.errors import (
     ErrorCode,
     MiStudioError,
+    ModelLoadFailed,
     NotFound,
     ServiceUnavailable,
 )
+from mistudio_contracts.reports import LoadProgressedReport
+from mistudio_contracts.states import Dtype, Quantization, Source
+from mistudio_contracts.values import Artifact
+from mistudio_contracts.work import PlaceModel, PrepareModel
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.consume import Delivery, consume
 from mistudio_servicekit.failures import retry_delay
+from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 
 from .conftest import Bus, load, soon, until
 
@@ -40,6 +48,26 @@ class Handler:
     async def give_up(self, payload: LoadModel, error: MiStudioError, delivery: Delivery) -> None:
         assert isinstance(payload, LoadModel)
         self.given_up.append(error)
+
+
+def order_of(subject: subjects.Subject) -> PrepareModel | PlaceModel:
+    if subject is subjects.WORK_PLACE:
+        artifact = Artifact(
+            fingerprint="a" * 32, quantization=Quantization.INT8, dtype=Dtype.FLOAT16, bytes=1
+        )
+        return PlaceModel(task_id="task_1", model_id="m_a", artifact=artifact)
+    return PrepareModel(
+        task_id="task_1",
+        model_id="m_a",
+        source=Source.LOCAL,
+        model_identifier="/m",
+        quantization=Quantization.INT8,
+    )
+
+
+async def some(subscription: Any, count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await subscription.next_msg(timeout=5)
 
 
 def soon_again(attempt: int) -> float:
@@ -117,6 +145,71 @@ async def test_a_transient_failure_is_tried_again_after_a_delay(
     assert asked == [1, 2]
     assert handler.given_up == []
     assert await bus.left("DEAD") == 0
+
+
+@pytest.mark.parametrize("subject", [subjects.WORK_PREPARE, subjects.WORK_PLACE])
+async def test_a_load_is_tried_again_three_times_and_each_time_said_why(
+    bus: Bus, publisher: Publisher, subject: subjects.Subject
+) -> None:
+    broker = bus.broker("loader")
+    given_up: list[str] = []
+    attempts: list[int] = []
+
+    async def handle(order: Any, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        raise ServiceUnavailable("The hub does not answer.")
+
+    async def give_up(order: Any, error: MiStudioError, delivery: Delivery) -> None:
+        given_up.append(error.message)
+
+    consume(
+        broker,
+        subject,
+        handle,
+        on_give_up=give_up,
+        retries=LOAD_RETRIES,
+        delay=soon_again,
+        on_retry=tell_load_retry(Publisher(broker, "loader")),
+    )
+    told = await bus.client.subscribe(subjects.LIVE_LOAD.name())
+    await bus.client.flush()
+    async with bus.run(broker):
+        await publisher.publish(subject, order_of(subject), entity_id="m_a")
+        await until(lambda: given_up)
+    reports = [LoadProgressedReport.model_validate_json(each.data) async for each in some(told, 3)]
+    assert attempts == [1, 2, 3, 4]
+    assert [(each.task_id, each.retry) for each in reports] == [("task_1", n) for n in (1, 2, 3)]
+    assert reports[1].message == "Trying again (2 of 3) in 0.02 s: The hub does not answer."
+
+
+async def test_a_load_whose_failure_will_not_pass_is_not_tried_again(
+    bus: Bus, publisher: Publisher
+) -> None:
+    broker, handler = bus.broker("loader"), Handler(ModelLoadFailed("There are no weights."))
+    retries: list[float] = []
+
+    async def note(order: Any, error: MiStudioError, delivery: Delivery, pause: float) -> None:
+        retries.append(pause)
+
+    consume(broker, SUBJECT, handler, on_give_up=handler.give_up, on_retry=note)
+    async with bus.run(broker):
+        await publisher.publish(SUBJECT, load("m_a"), entity_id="m_a")
+        await until(lambda: handler.given_up)
+    assert (len(handler.deliveries), retries) == (1, [])
+
+
+async def test_a_retry_that_cannot_be_told_is_made_all_the_same(
+    bus: Bus, publisher: Publisher
+) -> None:
+    broker, handler = bus.broker(), Handler(ServiceUnavailable("busy"))
+
+    async def silent(order: Any, error: MiStudioError, delivery: Delivery, pause: float) -> None:
+        raise RuntimeError("nobody listens")
+
+    consume(broker, SUBJECT, handler, delay=soon_again, on_retry=silent)
+    async with bus.run(broker):
+        await publisher.publish(SUBJECT, load("m_a"), entity_id="m_a")
+        await until(lambda: len(handler.deliveries) == 2)
 
 
 async def test_the_delay_is_the_servers_to_keep(bus: Bus, publisher: Publisher) -> None:

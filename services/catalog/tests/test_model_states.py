@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mistudio_catalog.domain import loading, residency
+from mistudio_catalog.domain import loading, progress, residency
 from mistudio_catalog.domain.device import DeviceState
 from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.model import ModelPhase, ModelState
 from mistudio_catalog.domain.outgoing import Effects
-from mistudio_contracts import events, reports, subjects
+from mistudio_contracts import events, reports, rpc, subjects
 from mistudio_contracts.errors import InvalidInput, MiStudioError, StatusConflict
 from mistudio_contracts.states import (
     MODEL_TRANSITIONS,
@@ -31,6 +32,7 @@ from mistudio_contracts.values import Artifact, QuantizationOptions
 from .support import facts
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+STALL = timedelta(seconds=300)
 FP4 = QuantizationOptions(int4_type=Int4Type.FP4)
 
 
@@ -73,6 +75,8 @@ class Loading(RuleBasedStateMachine):
         self.tasks: list[str] = []
         self.ends: dict[str, list[str]] = {}
         self.told: dict[str, list[tuple[int, float]]] = {}
+        self.void: set[str] = set()
+        self.open: set[str] = set()
 
     def task(self) -> str:
         self.tasks.append(f"task_{len(self.tasks)}")
@@ -89,16 +93,26 @@ class Loading(RuleBasedStateMachine):
             message = effect.payload
             if isinstance(message, events.ModelLoading):
                 self.told[message.task_id] = [(0, message.progress)]
+                self.open.add(message.task_id)
+            if isinstance(message, rpc.CancelWork):
+                self.void.update(message.task_ids)
+                self.open -= self.void
             if isinstance(message, events.ModelLoadProgress):
                 stage = list(LoadStage).index(message.stage)
                 self.told[message.task_id].append((stage, message.progress))
             if isinstance(message, events.ModelReady | events.ModelFailed):
                 self.ends.setdefault(message.task_id, []).append(effect.subject.pattern)
+                self.open.discard(message.task_id)
+            if isinstance(message, events.ModelReady):
+                assert message.task_id not in self.void, "a cancelled task never makes ready"
 
     def stale_or_true(self, stale: bool) -> str:
-        if stale or self.model.task_id is None:
-            return "task_stale"
-        return self.model.task_id
+        """Return the task under way, or one of before, of which a late report speaks."""
+        if not stale and self.model.task_id is not None:
+            return self.model.task_id
+        known = (self.model.task_id, self.model.placed_task_id)
+        older = [task for task in self.tasks if task not in known]
+        return older[len(self.told) % len(older)] if older else "task_stale"
 
     @rule(seconds=st.integers(0, 100))
     def time_passes(self, seconds: int) -> None:
@@ -132,12 +146,45 @@ class Loading(RuleBasedStateMachine):
     def admit(self) -> None:
         self.take(loading.admit(self.model, self.now))
 
-    @rule(progress=st.floats(0, 100), stage=st.sampled_from(LoadStage), stale=st.booleans())
-    def progress(self, progress: float, stage: LoadStage, stale: bool) -> None:
+    @rule(
+        percent=st.floats(0, 100),
+        stage=st.sampled_from(LoadStage),
+        retry=st.integers(0, 3),
+        waiting=st.booleans(),
+        stale=st.booleans(),
+    )
+    def progress(
+        self, percent: float, stage: LoadStage, retry: int, waiting: bool, stale: bool
+    ) -> None:
         report = reports.LoadProgressedReport(
-            task_id=self.stale_or_true(stale), model_id="m_x", stage=stage, progress=progress
+            task_id=self.stale_or_true(stale),
+            model_id="m_x",
+            stage=stage,
+            progress=percent,
+            retry=retry,
+            waiting=waiting,
         )
-        self.report(loading.progressed(self.model, report, self.now), stale)
+        self.report(progress.progressed(self.model, report, self.now), stale)
+
+    @rule()
+    def look_for_a_stall(self) -> None:
+        before = self.model
+        self.take(progress.stalled(before, self.now - STALL, self.now))
+        if self.model is not before:
+            assert before.progressed_at is not None
+            assert self.now - before.progressed_at > STALL, "it moved not long ago"
+            assert before.task_id in self.void
+
+    @rule(pinned=st.booleans())
+    def pin(self, pinned: bool) -> None:
+        self.model = replace(self.model, pinned=pinned)
+
+    @rule()
+    def a_device_starts(self) -> None:
+        before = self.model
+        self.take(residency.preload(before, self.task(), self.now))
+        nowhere = before.status in (ModelStatus.PENDING, ModelStatus.UNLOADED)
+        assert (self.model is not before) is (before.pinned and nowhere)
 
     @rule(stale=st.booleans())
     def prepared(self, stale: bool) -> None:
@@ -173,8 +220,11 @@ class Loading(RuleBasedStateMachine):
     @rule()
     def unload(self) -> None:
         self.take(residency.request_unload(self.model, 0, self.task(), self.now))
+        assert not self.model.pinned
 
-    @rule(reason=st.sampled_from(["lru", "requested", "shutdown"]), stale=st.booleans())
+    @rule(
+        reason=st.sampled_from(["lru", "keep_alive", "requested", "shutdown"]), stale=st.booleans()
+    )
     def evicted(self, reason: str, stale: bool) -> None:
         report = reports.ModelEvictedReport(
             task_id=self.stale_or_true(stale),
@@ -196,6 +246,11 @@ class Loading(RuleBasedStateMachine):
     @invariant()
     def each_task_ends_once(self) -> None:
         assert all(len(ends) == 1 for ends in self.ends.values()), self.ends
+
+    @invariant()
+    def at_most_one_load_is_in_flight(self) -> None:
+        loading_now = self.model.status is ModelStatus.LOADING
+        assert self.open == ({self.model.task_id} if loading_now else set())
 
     @invariant()
     def progress_never_goes_back(self) -> None:
@@ -313,3 +368,79 @@ def test_a_model_in_use_is_not_unloaded_and_says_how_many_use_it() -> None:
         residency.request_unload(model, 2, "task_2", START)
     assert caught.value.message.startswith("2 extractions")
     assert caught.value.details["active_extractions"] == 2
+
+
+def working(**more: Any) -> ModelState:
+    model, _ = loading.request_load(pending(), "task_1", START)
+    model, _ = loading.admit(model, START)
+    return replace(model, **more)
+
+
+def says(model: ModelState, seconds: float, **more: Any) -> ModelState:
+    """Return the model after its worker spoke, ``seconds`` after the start."""
+    report = reports.LoadProgressedReport(
+        **{"task_id": "task_1", "model_id": "m_x", "stage": "downloading", "progress": 10, **more}
+    )
+    return progress.progressed(model, report, START + timedelta(seconds=seconds))[0]
+
+
+@pytest.mark.parametrize(
+    ("later", "moved"),
+    [
+        ({}, False),
+        ({"progress": 9}, False),
+        ({"stage": "resolving", "progress": 99}, False),
+        ({"progress": 11}, True),
+        ({"bytes_done": 1}, True),
+        ({"stage": "verifying", "progress": 0}, True),
+        ({"retry": 1}, True),
+        ({"waiting": True}, True),
+    ],
+)
+def test_a_worker_that_repeats_its_figures_lives_and_does_not_move(
+    later: dict[str, Any], moved: bool
+) -> None:
+    model = says(says(working(), 0), 400, **later)
+    assert model.heard_at == START + timedelta(seconds=400)
+    assert model.progressed_at == (model.heard_at if moved else START)
+    over, effects = progress.stalled(model, START + timedelta(seconds=100), START + STALL)
+    assert (over.status is ModelStatus.FAILED) is not moved
+    if not moved:
+        assert over.error is not None
+        assert over.error.details["reason"] == "stalled"
+        stop, release, failed = (effect.payload for effect in effects)
+        assert isinstance(stop, rpc.CancelWork)
+        assert stop.task_ids == ["task_1"]
+        assert isinstance(release, rpc.ReleaseModel)
+        assert isinstance(failed, events.ModelFailed)
+
+
+def test_an_attempt_that_begins_again_moves_from_where_it_begins() -> None:
+    model = says(says(working(), 0, progress=50), 10, progress=5)
+    assert model.progressed_at == START
+    assert says(model, 20, progress=6).progressed_at == START + timedelta(seconds=20)
+    assert says(model, 20, progress=6).progress == 50, "what is told never goes back"
+
+
+def test_work_that_nobody_has_begun_waits_and_is_not_stalled() -> None:
+    later = START + timedelta(days=1)
+    assert progress.stalled(working(), later, later) == (working(), ())
+
+
+def test_a_retry_is_told_at_once_with_its_reason() -> None:
+    report = reports.LoadProgressedReport(
+        task_id="task_1", model_id="m_x", stage="resolving", progress=0, message="why", retry=1
+    )
+    _, (told,) = progress.progressed(says(working(), 0), report, START)
+    assert isinstance(told.payload, events.ModelLoadProgress)
+    assert (told.payload.message, told.payload.progress) == ("why", 10)
+
+
+def test_a_pinned_model_that_failed_is_not_tried_again_at_each_start() -> None:
+    failed, _ = loading.failed(working(pinned=True), "task_1", MiStudioError("no").body(), START)
+    assert residency.preload(failed, "task_2", START) == (failed, ())
+
+
+def test_who_unloads_a_model_that_is_out_already_unpins_it() -> None:
+    out = replace(pending(), status=ModelStatus.UNLOADED, pinned=True)
+    assert not residency.request_unload(out, 0, "task_1", START)[0].pinned

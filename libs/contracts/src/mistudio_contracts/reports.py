@@ -25,7 +25,10 @@ class Report(Message):
 
 
 class LoadProgressedReport(Report):
-    """Live only, on core NATS: ``progress`` is of the whole load, 0–100."""
+    """Live only, on core NATS: ``progress`` is of the whole load, 0–100.
+
+    A load is stalled when neither stage, progress nor bytes grow, unless it is ``waiting``.
+    """
 
     model_id: Identifier
     stage: LoadStage
@@ -34,6 +37,12 @@ class LoadProgressedReport(Report):
     bytes_done: int | None = Field(default=None, ge=0)
     bytes_total: int | None = Field(default=None, ge=0)
     bytes_per_second: float | None = Field(default=None, ge=0)
+    retry: int = Field(
+        default=0, ge=0, description="Which retry comes next, once an attempt failed for a while."
+    )
+    waiting: bool = Field(
+        default=False, description="It waits for others, for room say; that is no stall."
+    )
 
 
 class ModelPreparedReport(Report):

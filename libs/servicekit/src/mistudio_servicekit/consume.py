@@ -14,9 +14,9 @@ from .delivery import Delivery, read_payload
 from .durable import durable_subscriber
 from .failures import retry_delay
 from .telemetry import metrics_of
-from .worker import GiveUp, Handler, Worker
+from .worker import GiveUp, Handler, OnRetry, Worker
 
-__all__ = ["Delivery", "GiveUp", "Handler", "consume", "listen", "register"]
+__all__ = ["Delivery", "GiveUp", "Handler", "OnRetry", "consume", "listen", "register"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def consume(
     on_give_up: GiveUp[Any] | None = None,
     retries: int = 3,
     delay: Callable[[int], float] = retry_delay,
+    on_retry: OnRetry[Any] | None = None,
 ) -> None:
     """Handle the messages of a command, work or report subject, one at a time.
 
@@ -66,6 +67,9 @@ def consume(
         How often a transient failure is tried again.
     delay
         Seconds to wait after an attempt, counted from 1.
+    on_retry
+        Told of each transient failure that is tried again, with the seconds until then. What it
+        raises is logged and changes nothing.
     """
     stream = subject.stream
     if stream is None:
@@ -77,7 +81,7 @@ def consume(
         durable=subject.durable(pool),
         description=subject.summary,
     )
-    worker = Worker(broker, subscriber, subject, handler, on_give_up, retries, delay)
+    worker = Worker(broker, subscriber, subject, handler, on_give_up, retries, delay, on_retry)
     register(subscriber, subject, worker.handle)
 
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 P = TypeVar("P", bound=BaseModel)
 Handler = Callable[[P, "Delivery"], Awaitable[None]]
 GiveUp = Callable[[P, MiStudioError, "Delivery"], Awaitable[None]]
+OnRetry = Callable[[P, MiStudioError, "Delivery", float], Awaitable[None]]
 
 IN_PLACE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each attempt to say that a message was given up."""
@@ -47,6 +48,7 @@ class Worker:
         on_give_up: GiveUp[Any] | None,
         retries: int,
         delay: Callable[[int], float],
+        on_retry: OnRetry[Any] | None,
     ) -> None:
         self._broker = broker
         self._subscriber = subscriber
@@ -55,6 +57,7 @@ class Worker:
         self._on_give_up = on_give_up
         self._retries = retries
         self._delay = delay
+        self._on_retry = on_retry
         self._handled = metrics_of(broker).handled
 
     async def handle(self, message: NatsMessage) -> None:
@@ -117,6 +120,7 @@ class Worker:
             log.warning(
                 "A handler failed; it is tried again.", extra=_about(delivery, known, pause)
             )
+            await self._tell_retry(payload, known, delivery, pause)
             await raw.nak(delay=pause)
             return "retried"
         if isinstance(error, MiStudioError) and not error.transient and self._on_give_up:
@@ -127,6 +131,16 @@ class Worker:
             return await self._later(raw, delivery)
         log.error("A handler failed.", extra=_about(delivery, known), exc_info=error)
         return await self._give_up(raw, payload, delivery, Death(known, error))
+
+    async def _tell_retry(
+        self, payload: BaseModel, error: MiStudioError, delivery: Delivery, pause: float
+    ) -> None:
+        if self._on_retry is None:
+            return
+        try:
+            await self._on_retry(payload, error, delivery, pause)
+        except Exception:
+            log.exception("A retry was not told.", extra=_about(delivery, error, pause))
 
     async def _give_up(self, raw: Msg, payload: BaseModel, delivery: Delivery, death: Death) -> str:
         told = await self._tell(payload, death.error, delivery)

@@ -30,6 +30,8 @@ class CatalogSettings(ServiceSettings):
         GiB of activations to keep; beyond it the least recently used caches leave.
     inspect_seconds
         How long a loader may take to look at a checkpoint that is registered.
+    load_stall_seconds
+        Seconds without progress after which a load that a worker has begun is ended.
     device_silence_seconds
         Silence after which a device counts as offline.
     work_silence_seconds
@@ -47,6 +49,7 @@ class CatalogSettings(ServiceSettings):
     activation_cache_days: float = Field(default=30.0, gt=0)
     activation_cache_limit_gb: float = Field(default=100.0, gt=0)
     inspect_seconds: float = Field(default=20.0, gt=0)
+    load_stall_seconds: float = Field(default=300.0, gt=0)
     device_silence_seconds: float = Field(default=20.0, gt=0)
     work_silence_seconds: float = Field(default=60.0, gt=0)
     reconcile_seconds: float = Field(default=10.0, gt=0)

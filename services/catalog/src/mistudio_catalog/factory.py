@@ -25,7 +25,7 @@ from .handlers.reports import register_reports
 from .handlers.requests import register_requests
 from .services.catalog import Catalog
 from .services.context import Context, Inspect
-from .services.driver import Driver
+from .services.driver import Driver, Step
 from .services.relay import Relay
 from .storage.database import Database
 
@@ -48,7 +48,8 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
     database.on_commit = relay.wake
     lag = _OutboxLag(broker, database)
-    watch = Driver("watch", [catalog.devices.expire, lag.measure], WATCH_SECONDS)
+    watching: list[Step] = [catalog.devices.expire, catalog.loads.end_stalled, lag.measure]
+    watch = Driver("watch", watching, WATCH_SECONDS)
     reconcile = Driver("reconcile", [catalog.reconcile.give_again], settings.reconcile_seconds)
     housekeeping = Driver(
         "housekeeping", [catalog.reconcile.forget, catalog.retention.sweep], HOUSEKEEPING_SECONDS

@@ -13,6 +13,7 @@ from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
 
 from .config import ExtractorSettings
@@ -86,7 +87,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     )
     stores = StoreHandlers(Stores(layout), publisher)
     heartbeat = Heartbeat(broker, settings.pool, device, residency, layout, cancellations)
-    _subscribe(broker, settings.pool, models, extractions, stores)
+    _subscribe(broker, settings.pool, models, extractions, stores, publisher)
     declare_publishers(broker, PUBLISHED, settings.pool)
 
     async def stop() -> None:
@@ -114,8 +115,17 @@ def _subscribe(
     models: ModelHandlers,
     extractions: ExtractionHandlers,
     stores: StoreHandlers,
+    publisher: Publisher,
 ) -> None:
-    consume(broker, subjects.WORK_PLACE, models.place, pool=pool, on_give_up=models.give_up)
+    consume(
+        broker,
+        subjects.WORK_PLACE,
+        models.place,
+        pool=pool,
+        on_give_up=models.give_up,
+        retries=LOAD_RETRIES,
+        on_retry=tell_load_retry(publisher),
+    )
     for subject, handler in (
         (subjects.WORK_PLAN, extractions.plan),
         (subjects.WORK_SHARD, extractions.capture),

@@ -13,6 +13,7 @@ from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
 
 from .config import LoaderSettings
@@ -69,6 +70,8 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
             for_models.prepare,
             pool=pool,
             on_give_up=for_models.give_up,
+            retries=LOAD_RETRIES,
+            on_retry=tell_load_retry(publisher),
         )
     consume(broker, subjects.WORK_REMOVE, for_models.remove, pool=pool)
     consume(

@@ -22,13 +22,6 @@ Step = tuple[ModelState, Effects]
 PLACING_FROM = 85.0
 """Where the progress of a load stands when the artifact is on disk."""
 
-BEFORE_READY = 99.0
-"""The most that progress shows before the load is over."""
-
-_STAGES = list(LoadStage)
-_TELL_POINTS = 1.0
-_TELL_SECONDS = 2.0
-
 
 def request_load(
     model: ModelState,
@@ -146,44 +139,6 @@ def order(model: ModelState) -> Effects:
     return ()
 
 
-def progressed(model: ModelState, report: reports.LoadProgressedReport, now: datetime) -> Step:
-    """Take live progress: stage and percentage only ever go forward."""
-    if model.status is not ModelStatus.LOADING or model.task_id != report.task_id:
-        return model, ()
-    stage = _later(model.stage, report.stage)
-    progress = max(model.progress, min(report.progress, BEFORE_READY))
-    heard = replace(model, stage=stage, progress=progress, heard_at=now)
-    if not _worth_telling(model, heard, now):
-        return heard, ()
-    told = replace(heard, told_progress=progress, told_at=now, updated_at=now)
-    event = events.ModelLoadProgress(
-        model_id=model.id,
-        status=ModelStatus.LOADING,
-        task_id=report.task_id,
-        stage=stage,
-        progress=progress,
-        message=report.message,
-        bytes_done=report.bytes_done,
-        bytes_total=report.bytes_total,
-        bytes_per_second=report.bytes_per_second,
-        timestamp=now,
-    )
-    return told, (Outgoing(subjects.MODEL_LOAD_PROGRESS, event, model.id),)
-
-
-def _later(known: LoadStage | None, told: LoadStage) -> LoadStage:
-    return told if known is None else max(known, told, key=_STAGES.index)
-
-
-def _worth_telling(before: ModelState, after: ModelState, now: datetime) -> bool:
-    if after.stage is not before.stage:
-        return True
-    if after.progress - before.told_progress >= _TELL_POINTS:
-        return True
-    silent = before.told_at is None or (now - before.told_at).total_seconds() >= _TELL_SECONDS
-    return silent and after.progress > before.told_progress
-
-
 def prepared(model: ModelState, report: reports.ModelPreparedReport, now: datetime) -> Step:
     """The artifact is on disk: next it is placed."""
     if model.phase is not ModelPhase.PREPARING or model.task_id != report.task_id:
@@ -201,6 +156,8 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         fidelity=report.fidelity or _known_fidelity(model, artifact.fingerprint),
         phase=ModelPhase.PLACING,
         stage=LoadStage.PLACING,
+        figures=None,
+        progressed_at=None,
         progress=max(model.progress, PLACING_FROM),
         told_progress=max(model.progress, PLACING_FROM),
         told_at=now,

@@ -9,7 +9,7 @@ from mistudio_contracts import events, reports, rpc, subjects
 from mistudio_contracts.errors import StatusConflict
 from mistudio_contracts.states import ModelStatus
 
-from .loading import Step, order
+from .loading import Step, order, request_load
 from .model import ModelPhase, ModelState
 from .outgoing import Outgoing
 
@@ -17,7 +17,8 @@ from .outgoing import Outgoing
 def request_unload(model: ModelState, active: int, task_id: str, now: datetime) -> Step:
     """Begin to let go of a ready model; one that is out, or on its way out, stays as it is.
 
-    ``active`` is the number of its extractions that are queued or running.
+    Who unloads a pinned model wants it out, also when its device starts next: it is pinned no
+    longer. ``active`` is the number of its extractions that are queued or running.
 
     Raises
     ------
@@ -25,7 +26,7 @@ def request_unload(model: ModelState, active: int, task_id: str, now: datetime) 
         The model is loading, was never loaded, or is in use.
     """
     if model.status is ModelStatus.UNLOADED:
-        return model, ()
+        return (replace(model, pinned=False, updated_at=now) if model.pinned else model), ()
     if model.status is ModelStatus.LOADING:
         raise StatusConflict(
             "The model is being loaded.",
@@ -45,7 +46,12 @@ def request_unload(model: ModelState, active: int, task_id: str, now: datetime) 
     if model.phase is ModelPhase.RELEASING:
         return model, (release(model),)
     leaving = replace(
-        model, phase=ModelPhase.RELEASING, task_id=task_id, heard_at=now, updated_at=now
+        model,
+        phase=ModelPhase.RELEASING,
+        pinned=False,
+        task_id=task_id,
+        heard_at=now,
+        updated_at=now,
     )
     return leaving, (release(leaving),)
 
@@ -163,6 +169,17 @@ def _out(model: ModelState, reason: str, freed_bytes: int, now: datetime) -> Ste
     return out, (Outgoing(subjects.MODEL_UNLOADED, event, model.id),)
 
 
+def preload(model: ModelState, task_id: str, now: datetime) -> Step:
+    """A device has started: begin to load a pinned model that is nowhere.
+
+    One that failed stays so until somebody asks: it may be what ended the device.
+    """
+    nowhere = model.status in (ModelStatus.PENDING, ModelStatus.UNLOADED)
+    if not model.pinned or not nowhere:
+        return model, ()
+    return request_load(model, task_id, now)
+
+
 def place_again(model: ModelState, task_id: str, now: datetime) -> Step:
     """A ready model is in no device's memory any more: order it there, silently."""
     if model.status is not ModelStatus.READY or model.phase is not ModelPhase.IDLE:
@@ -170,6 +187,12 @@ def place_again(model: ModelState, task_id: str, now: datetime) -> Step:
     if model.artifact is None:
         return _out(model, "device_lost", 0, now)
     placing = replace(
-        model, phase=ModelPhase.PLACING, task_id=task_id, heard_at=now, updated_at=now
+        model,
+        phase=ModelPhase.PLACING,
+        task_id=task_id,
+        figures=None,
+        progressed_at=None,
+        heard_at=now,
+        updated_at=now,
     )
     return placing, order(placing)

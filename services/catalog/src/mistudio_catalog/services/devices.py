@@ -46,6 +46,8 @@ class Devices:
             self._context.wake()
         if known is not None and report.started_at > known.started_at:
             await self._place_again(device)
+        if known is None or not known.online or report.started_at > known.started_at:
+            await self._preload(device)
         async with self._context.database.reading() as tx:
             resident = [each.model_id for each in report.residents]
             known_models = {model.id: model for model in await tx.models.by_ids(resident)}
@@ -70,6 +72,21 @@ class Devices:
             placing, effects = residency.place_again(model, new_id("task"), self._context.now())
             await tx.models.save(placing)
             await tx.send(effects)
+
+    async def _preload(self, device: DeviceState) -> None:
+        """Load the pinned models of a pool one of whose devices has come, the last used first."""
+        async with self._context.database.reading() as tx:
+            wanted = await tx.models.pinned_and_nowhere(device.pool)
+        for model_id in wanted:
+            async with self._context.database.transaction() as tx:
+                model = await tx.models.lock(model_id)
+                if model is None:
+                    continue
+                begun, effects = residency.preload(model, new_id("task"), self._context.now())
+                await tx.models.save(begun)
+                await tx.send(effects)
+        if wanted:
+            self._context.wake()
 
     async def _to_release(
         self, tx: Transaction, resident: list[str], known: dict[str, ModelState]

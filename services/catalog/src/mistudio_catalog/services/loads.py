@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from mistudio_catalog.domain import device as devices
-from mistudio_catalog.domain import ending, loading, residency
+from mistudio_catalog.domain import ending, loading, progress, residency
 from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.loading import Step
 from mistudio_catalog.domain.model import ModelState
@@ -34,6 +34,8 @@ class Loads:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._stall = timedelta(seconds=context.settings.load_stall_seconds)
+        self._since = context.now()
 
     async def load(self, request: rpc.LoadModelRequest) -> LoadAccepted:
         """Ask for a load; one that is under way is answered with itself.
@@ -170,7 +172,9 @@ class Loads:
 
     async def progressed(self, report: reports.LoadProgressedReport) -> None:
         """Take live progress."""
-        await self._step(report.model_id, lambda model, now: loading.progressed(model, report, now))
+        await self._step(
+            report.model_id, lambda model, now: progress.progressed(model, report, now)
+        )
 
     async def prepared(self, report: reports.ModelPreparedReport) -> None:
         """The artifact is on disk. One that it replaces, or that nobody waits for, leaves."""
@@ -198,6 +202,19 @@ class Loads:
         """Preparing or placing ended in an error."""
         await self._step(model_id, lambda model, now: loading.failed(model, task_id, error, now))
         self._context.wake()
+
+    async def end_stalled(self) -> None:
+        """End the loads whose workers got nowhere for too long."""
+        before = self._context.now() - self._stall
+        if before < self._since:
+            # What moved while the catalog was away was told to nobody.
+            return
+        async with self._context.database.reading() as tx:
+            stalled = await tx.models.stalled(before)
+        for model_id in stalled:
+            await self._step(model_id, lambda model, now: progress.stalled(model, before, now))
+        if stalled:
+            self._context.wake()
 
     async def evicted(self, report: reports.ModelEvictedReport) -> None:
         """A device let go of a model."""

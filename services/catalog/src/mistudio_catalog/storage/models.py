@@ -82,6 +82,16 @@ class ModelTable:
         rows = _SQL.silent_models(self._connection, before=before)
         return [_ROWS.read(row) async for row in rows]
 
+    async def stalled(self, before: datetime) -> list[str]:
+        """Return the models whose load a worker has begun and not moved since then."""
+        rows = _SQL.stalled_models(self._connection, before=before)
+        return [row["id"] async for row in rows]
+
+    async def pinned_and_nowhere(self, pool: str) -> list[str]:
+        """Return the pinned models that are in no device's memory and on no way there."""
+        rows = _SQL.pinned_and_nowhere(self._connection, pool=pool)
+        return [row["id"] async for row in rows]
+
     async def releasing(self) -> list[ModelState]:
         return [_ROWS.read(row) async for row in _SQL.releasing_models(self._connection)]
 

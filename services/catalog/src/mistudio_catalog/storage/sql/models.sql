@@ -126,6 +126,17 @@ WHERE phase IN ('preparing', 'placing') AND heard_at < :before
 ORDER BY heard_at
 LIMIT 1000;
 
+-- name: stalled_models
+SELECT id FROM models
+WHERE phase IN ('preparing', 'placing') AND progressed_at < :before
+ORDER BY progressed_at
+LIMIT 1000;
+
+-- name: pinned_and_nowhere
+SELECT id FROM models
+WHERE pinned AND pool = :pool AND status IN ('pending', 'unloaded')
+ORDER BY last_used_at DESC NULLS LAST, id;
+
 -- name: releasing_models
 SELECT * FROM models WHERE phase = 'releasing' ORDER BY updated_at LIMIT 1000;
 
