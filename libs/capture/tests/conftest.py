@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 from mistudio_capture import CaptureModel, capture_shard
-from mistudio_capture.model import find_blocks
+from mistudio_capture.structure import find_blocks
 from mistudio_testkit.models import make_model
 
 WINDOW = 16
@@ -118,6 +118,9 @@ def plain(
     attention: str = "sdpa",
 ) -> Captured:
     """Return what plain transformers computes, one sample at a time, hooks on its blocks."""
+    family = AutoModel._model_mapping[type(AutoConfig.from_pretrained(path))]
+    if not family._supports_sdpa:
+        attention = "eager"
     model = AutoModel.from_pretrained(path, dtype=dtype, attn_implementation=attention).eval()
     blocks = find_blocks(model, model.config.num_hidden_layers)
     parts: dict[str, list[torch.Tensor]] = {f"layers.{n}.resid_post": [] for n in layers}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistudio_capture import iter_batches
+from mistudio_capture.batching import tokens_of
 
 
 def test_consecutive_samples_share_the_budget() -> None:
@@ -24,16 +25,22 @@ def test_it_goes_on_from_any_sample() -> None:
     assert list(iter_batches([4, 4, 3, 9, 1], 12, first=2)) == [(2, 4), (4, 5)]
 
 
+def test_padded_samples_all_count_as_the_longest() -> None:
+    assert list(iter_batches([4, 4, 3, 9, 1], 9, padded=True)) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+    assert list(iter_batches([1, 1, 1, 5], 8, padded=True)) == [(0, 3), (3, 4)]
+
+
 @given(
     lengths=st.lists(st.integers(0, 40), max_size=30),
     budget=st.integers(1, 64),
     most=st.none() | st.integers(1, 5),
+    padded=st.booleans(),
 )
 def test_every_sample_is_in_one_batch_in_order(
-    lengths: list[int], budget: int, most: int | None
+    lengths: list[int], budget: int, most: int | None, padded: bool
 ) -> None:
-    batches = list(iter_batches(lengths, budget, most))
+    batches = list(iter_batches(lengths, budget, most, padded=padded))
     assert [i for start, end in batches for i in range(start, end)] == list(range(len(lengths)))
     for start, end in batches:
-        assert end - start == 1 or sum(lengths[start:end]) <= budget
+        assert end - start == 1 or tokens_of(lengths[start:end], padded=padded) <= budget
         assert most is None or end - start <= most

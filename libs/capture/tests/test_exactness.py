@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from mistudio_capture import CaptureModel
+from mistudio_capture import FAMILIES, CaptureModel
 
 from .conftest import LENGTHS, WINDOW, ModelOf, Shard, captured, plain, shard_of, worst
 
-FAMILIES = ("gpt2", "llama", "mistral")
 LAYERS = (0, 2, 3)
 POINTS = tuple(f"layers.{n}.resid_post" for n in LAYERS)
 

@@ -9,8 +9,9 @@ from .errors import (
     OutOfDeviceMemory,
     UnsupportedArchitecture,
 )
+from .families import FAMILIES
 from .hooks import layer_of
-from .model import FAMILIES, CaptureModel
+from .model import CaptureModel
 
 __all__ = [
     "FAMILIES",

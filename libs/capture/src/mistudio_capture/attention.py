@@ -41,6 +41,7 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return causal attention within each sample.
@@ -61,6 +62,8 @@ def packed_attention(
         Ignored: the model is in evaluation.
     sliding_window
         A token sees itself and the ``sliding_window - 1`` before it; None means all before it.
+    softcap
+        Scores become ``softcap * tanh(scores / softcap)`` (Gemma 2, section 2); None leaves them.
 
     Returns
     -------
@@ -76,18 +79,40 @@ def packed_attention(
         length = end - start
         if not length:
             continue
+        q, k, v = (x[:, :, start:end] for x in (query, key, value))
         windowed = sliding_window is not None and length > sliding_window
-        mask = _window(length, sliding_window, query.device) if windowed else None
-        out[:, start:end] = scaled_dot_product_attention(
-            query[:, :, start:end],
-            key[:, :, start:end],
-            value[:, :, start:end],
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
-            enable_gqa=grouped,
-        ).transpose(1, 2)
+        if softcap is not None:
+            seen = _window(length, sliding_window, query.device)
+            attended = _softcapped(q, k, v, seen, scaling, softcap)
+        else:
+            mask = _window(length, sliding_window, query.device) if windowed else None
+            attended = scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
+        out[:, start:end] = attended.transpose(1, 2)
     return out, None
+
+
+def _softcapped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    seen: torch.Tensor,
+    scaling: float | None,
+    softcap: float,
+) -> torch.Tensor:
+    groups = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    scores = (torch.tanh(scores / softcap) * softcap).masked_fill(~seen, float("-inf"))
+    # In float32 as the family itself does it.
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ value
 
 
 def _window(length: int, window: int | None, device: torch.device) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .batching import iter_batches
+from .batching import iter_batches, tokens_of
 from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
 
@@ -128,11 +128,11 @@ def capture_shard(
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
     writer = _Writer(sink, on_progress)
-    start, done, budget = 0, 0, token_budget
+    start, done, budget, padded = 0, 0, token_budget, not model.packs
     try:
         while done < len(lengths):
             try:
-                for start, end in iter_batches(lengths, budget, batch_size, done):
+                for start, end in iter_batches(lengths, budget, batch_size, done, padded=padded):
                     if should_stop():
                         raise CaptureCancelled
                     _batch(model, ids, offsets[start : end + 1], hook_points, dtype, writer, end)
@@ -142,7 +142,7 @@ def capture_shard(
                     raise OutOfDeviceMemory(
                         f"a sample of {lengths[start]} tokens does not fit the device"
                     ) from error
-                budget = sum(lengths[start:end]) // 2
+                budget = tokens_of(lengths[start:end], padded=padded) // 2
                 # Its frames would keep the failed pass's tensors on the device.
                 traceback.clear_frames(error.__traceback__)
                 torch.cuda.empty_cache()

@@ -13,15 +13,8 @@ OF_THE_LONGEST = ("dynamic", "longrope")
 
 
 def decoder_class(config: Any) -> Any:
-    """Return the family's class without a language-model head.
-
-    transformers warns of tensors that a checkpoint has and the class lacks. For the head that is
-    the rule here, so this class says that it expects it; any other tensor is still warned of.
-    """
-    family: Any = AutoModel._model_mapping[type(config)]
-    expected = [*(family._keys_to_ignore_on_load_unexpected or ()), r"^lm_head\."]
-    body = {"__module__": family.__module__, "_keys_to_ignore_on_load_unexpected": expected}
-    return type(family.__name__, (family,), body)
+    """Return the family's class without a language-model head."""
+    return AutoModel._model_mapping[type(config)]
 
 
 def refuse_positions_of_the_longest(config: Any) -> None:

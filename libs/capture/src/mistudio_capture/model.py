@@ -1,11 +1,10 @@
-"""A decoder ready for capture: no language-model head, no cache, packed attention."""
+"""A decoder ready for capture: no language-model head, no cache."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,16 @@ import torch
 from torch import nn
 from transformers import AutoConfig
 
-from . import attention
-from .decoders import decoder_class, refuse_positions_of_the_longest
+from .decoders import refuse_positions_of_the_longest
 from .errors import CaptureError, InputsRefused, UnsupportedArchitecture
+from .families import FAMILIES, FUSED_EXPERTS, PACKED
+from .files import TensorFiles
 from .fusing import fuse_activations
 from .hooks import layer_of
-
-FAMILIES = ("gpt2", "llama", "mistral")
-"""Families whose captured values are proven equal to plain transformers."""
+from .loading import Plan, from_transformers, plan
+from .passes import Pick, forward, packed_inputs, padded_inputs
+from .streaming import stream
+from .structure import context_length, find_blocks, storage_bytes
 
 Hook = Callable[[str, torch.Tensor], None]
 
@@ -42,13 +43,18 @@ class CaptureModel:
         self.blocks = find_blocks(decoder, int(config.num_hidden_layers))
         self.hidden_size = int(config.hidden_size)
         self.num_layers = len(self.blocks)
-        self.context_length = int(config.max_position_embeddings)
+        self.context_length = context_length(config)
+        self.packs = config.model_type in PACKED
         self.vocab_size = int(config.vocab_size)
         self.memory_bytes = storage_bytes(decoder) if memory_bytes is None else memory_bytes
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "cpu", dtype: torch.dtype | None = None
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        offload_blocks: int = 0,
     ) -> CaptureModel:
         """Load a directory of safetensors and ``config.json``.
 
@@ -59,7 +65,9 @@ class CaptureModel:
         device
             ``cpu`` or a CUDA device.
         dtype
-            Of the weights; None keeps the checkpoint's own.
+            Of the weights that are not quantised; None keeps the checkpoint's own.
+        offload_blocks
+            So many of the last blocks stay on the disk and are read at each batch.
 
         Raises
         ------
@@ -69,26 +77,20 @@ class CaptureModel:
             When there is no configuration, weights are missing from the checkpoint, or positions
             depend on what else is in a batch.
         """
-        _refuse_unproven(Path(path))
-        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-        refuse_positions_of_the_longest(config)
-        place = torch.device(device)
-        before = _allocated(place)
-        decoder, loading = decoder_class(config).from_pretrained(
-            path,
-            config=config,
-            dtype=dtype or "auto",
-            attn_implementation=attention.NAME,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
+        directory, place = Path(path), torch.device(device)
+        _refuse_unproven(directory)
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
         )
-        # transformers fills what is missing with random numbers; nobody should store those.
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise CaptureError(f"the checkpoint lacks {len(missing)} tensors: {missing[0]}, …")
-        decoder = decoder.to(place).eval().requires_grad_(False)
+        refuse_positions_of_the_longest(config)
+        chosen = dtype or config.dtype or torch.float32
+        before = _allocated(place)
+        if config.model_type in FUSED_EXPERTS:
+            decoder = from_transformers(config, directory, chosen).to(place)
+        else:
+            found = plan(config, TensorFiles(directory), chosen)
+            decoder = found.decoder
+            _fill(found, place, offload_blocks)
         decoder.config.use_cache = False
         fuse_activations(decoder)
         return cls(decoder, place, _allocated(place) - before if place.type == "cuda" else None)
@@ -159,18 +161,13 @@ class CaptureModel:
         """
         by_layer = {layer_of(point): point for point in hook_points}
         deepest = max(by_layer)
-        position_ids = torch.cat([torch.arange(end - start) for start, end in pairwise(bounds)]).to(
-            self.device
-        )
+        inputs, pick = (packed_inputs if self.packs else padded_inputs)(input_ids, bounds)
         handles = [
-            self.blocks[layer].register_forward_hook(_catch(point, on_hook, layer == deepest))
+            self.blocks[layer].register_forward_hook(_catch(point, pick, on_hook, layer == deepest))
             for layer, point in by_layer.items()
         ]
         try:
-            with attention.packed(bounds):
-                self.decoder(
-                    input_ids=input_ids[None], position_ids=position_ids[None], use_cache=False
-                )
+            forward(self.decoder, inputs, bounds)
         except _Deepest:
             return
         finally:
@@ -187,14 +184,27 @@ class CaptureModel:
             torch.cuda.empty_cache()
 
 
-def _catch(point: str, on_hook: Hook, last: bool) -> Callable[..., None]:
+def _catch(point: str, pick: Pick, on_hook: Hook, last: bool) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        hidden = output[0] if isinstance(output, tuple) else output
-        on_hook(point, hidden[0])
+        on_hook(point, pick(output[0] if isinstance(output, tuple) else output))
         if last:
             raise _Deepest
 
     return hook
+
+
+def _fill(found: Plan, device: torch.device, offload_blocks: int) -> None:
+    blocks = find_blocks(found.decoder, int(found.decoder.config.num_hidden_layers))
+    away = {id(m) for block in blocks[len(blocks) - offload_blocks :] for m in block.modules()}
+    modules = found.modules()
+    offloaded = {name for name in modules if id(found.decoder.get_submodule(name)) in away}
+    found.fill(device, modules - offloaded)
+    stream(found, device, offloaded)
+    # What a family computes by itself, such as rotary frequencies, and nothing else.
+    for module in found.decoder.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and not buffer.is_meta:
+                module._buffers[name] = buffer.to(device)
 
 
 def _refuse_unproven(path: Path) -> None:
@@ -210,26 +220,3 @@ def _refuse_unproven(path: Path) -> None:
 
 def _allocated(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-
-
-def find_blocks(decoder: nn.Module, layers: int) -> nn.ModuleList:
-    """Return the decoder's blocks: its one ModuleList of ``layers`` members, found by structure.
-
-    Raises
-    ------
-    CaptureError
-        When there is none, or more than one.
-    """
-    found = [m for m in decoder.modules() if isinstance(m, nn.ModuleList) and len(m) == layers]
-    if len(found) != 1:
-        raise CaptureError(f"found {len(found)} lists of {layers} blocks where one is needed")
-    return found[0]
-
-
-def storage_bytes(module: nn.Module) -> int:
-    """Return the bytes of all parameters and buffers, shared storage counted once."""
-    tensors: Mapping[int, int] = {
-        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-        for t in [*module.parameters(), *module.buffers()]
-    }
-    return sum(tensors.values())

@@ -9,25 +9,54 @@ import json
 from pathlib import Path
 from typing import Any
 
+_LLAMA: dict[str, Any] = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "max_position_embeddings": 256,
+}
+_PLAIN = {name: value for name, value in _LLAMA.items() if name != "num_key_value_heads"}
+_LOCAL = ["sliding_attention", "full_attention"] * 2
+
 TINY: dict[str, dict[str, Any]] = {
+    "bloom": {"hidden_size": 64, "n_layer": 4, "n_head": 4},
+    "falcon": {
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+    },
+    "gemma2": {**_LLAMA, "head_dim": 32, "sliding_window": 32, "layer_types": _LOCAL},
+    "gemma3_text": {**_LLAMA, "head_dim": 32, "sliding_window": 32, "layer_types": _LOCAL},
     "gpt2": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256},
-    "llama": {
+    "gpt_neo": {
         "hidden_size": 64,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 128,
+        "num_layers": 4,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 2]],
+        "window_size": 32,
         "max_position_embeddings": 256,
     },
-    "mistral": {
+    "gpt_neox": _PLAIN,
+    "gptj": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256, "rotary_dim": 8},
+    "llama": _LLAMA,
+    "mistral": {**_LLAMA, "sliding_window": 32},
+    "mixtral": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
+    "olmo2": _LLAMA,
+    "opt": {
         "hidden_size": 64,
+        "word_embed_proj_dim": 64,
         "num_hidden_layers": 4,
         "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 128,
+        "ffn_dim": 128,
         "max_position_embeddings": 256,
-        "sliding_window": 32,
     },
+    "phi": _LLAMA,
+    "phi3": {**_LLAMA, "pad_token_id": 0},
+    "qwen2": _LLAMA,
+    "qwen3": {**_LLAMA, "head_dim": 32},
 }
 """Config overrides of each family; four layers of width 64."""
 
@@ -69,7 +98,7 @@ def make_model(path: Path, family: str = "gpt2", *, seed: int = 0, **overrides: 
     path
         The directory to make; parents are created.
     family
-        ``gpt2``, ``llama`` or ``mistral``.
+        One of :data:`TINY`.
     seed
         Of torch's generator; the same seed makes the same weights.
     **overrides
