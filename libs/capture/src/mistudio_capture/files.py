@@ -55,7 +55,7 @@ class StoredTensor:
         if self.bytes:
             with self.path.open("rb", buffering=0) as stream:
                 stream.seek(self.offset)
-                view, done = memoryview(buffer.numpy()), 0
+                view, done = buffer.numpy().data, 0
                 while done < self.bytes:
                     count = stream.readinto(view[done:])
                     if not count:

@@ -13,7 +13,7 @@ from collections.abc import Container, Mapping
 import bitsandbytes.functional as bnb
 import torch
 from torch import nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 Parts = Mapping[str, torch.Tensor]
 """A weight's tensors by what stands behind ``weight`` in their name, such as ``.absmax``."""
@@ -86,10 +86,17 @@ class Int4Linear(_Quantized):
         self._state: bnb.QuantState | None = None
 
     def fill(self, parts: Parts) -> None:
-        """Take the tensors ``""``, ``.absmax``, ``.quant_map`` and the others that bitsandbytes saves."""
-        self.register_buffer("weight", parts[""])
+        """Take the tensors ``""``, ``.absmax``, ``.quant_map`` and the others of its state."""
         state = {name.lstrip("."): tensor for name, tensor in parts.items() if name}
-        self._state = bnb.QuantState.from_dict(state, device=self.weight.device)
+        weight = parts[""].reshape(-1)
+        self._state = bnb.QuantState.from_dict(state, device=weight.device)
+        if self.in_features % self._state.blocksize:
+            # bitsandbytes' AVX-512 kernel takes the wrong scale where a block crosses rows, so it
+            # is shown a matrix of one block a row.
+            blocks, block = self._state.absmax.numel(), self._state.blocksize
+            weight = pad(weight, (0, blocks * block // 2 - weight.numel()))
+            self._state.shape = torch.Size((blocks, block))
+        self.register_buffer("weight", weight[:, None])
 
     def empty(self) -> None:
         """Let go of the tensors."""
@@ -109,8 +116,9 @@ class Int4Linear(_Quantized):
     def dequantized(self, dtype: torch.dtype) -> torch.Tensor:
         assert self._state is not None, "a layer is filled before it is used"
         self._state.dtype = dtype
-        # A sample's values must not depend on the kernel a batch's shape would choose.
-        return bnb.dequantize_4bit(self.weight, self._state)
+        shape = self.out_features, self.in_features
+        flat = bnb.dequantize_4bit(self.weight, self._state).view(-1)
+        return flat[: shape[0] * shape[1]].view(shape)
 
 
 QuantizedLinear = Int8Linear | Int4Linear

@@ -90,8 +90,9 @@ class CaptureModel:
         else:
             found = plan(config, TensorFiles(directory), chosen)
             decoder = found.decoder
-            _fill(found, place, offload_blocks)
-        decoder.config.use_cache = False
+            blocks = find_blocks(decoder, int(config.num_hidden_layers))
+            _fill(found, blocks, place, offload_blocks)
+        config.use_cache = False
         fuse_activations(decoder)
         return cls(decoder, place, _allocated(place) - before if place.type == "cuda" else None)
 
@@ -193,8 +194,7 @@ def _catch(point: str, pick: Pick, on_hook: Hook, last: bool) -> Callable[..., N
     return hook
 
 
-def _fill(found: Plan, device: torch.device, offload_blocks: int) -> None:
-    blocks = find_blocks(found.decoder, int(found.decoder.config.num_hidden_layers))
+def _fill(found: Plan, blocks: nn.ModuleList, device: torch.device, offload_blocks: int) -> None:
     away = {id(m) for block in blocks[len(blocks) - offload_blocks :] for m in block.modules()}
     modules = found.modules()
     offloaded = {name for name in modules if id(found.decoder.get_submodule(name)) in away}
