@@ -32,7 +32,7 @@ def progressed(model: ModelState, report: reports.LoadProgressedReport, now: dat
 
     Placing a ready model again moves too, and is no news.
     """
-    under_way = model.phase in (ModelPhase.PREPARING, ModelPhase.PLACING)
+    under_way = model.status is ModelStatus.LOADING or model.phase is ModelPhase.PLACING
     if not under_way or model.task_id != report.task_id:
         return model, ()
     figures = Figures(report.stage, report.progress, report.bytes_done)
