@@ -9,7 +9,7 @@ Format: https://huggingface.co/docs/safetensors, eight bytes of header length, J
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,14 @@ class StoredTensor:
 
 
 class TensorFiles:
-    """The tensors of all ``*.safetensors`` of a directory, by name.
+    """The tensors of a directory's safetensors files, by name.
+
+    Parameters
+    ----------
+    directory
+        Where the files lie.
+    names
+        Which of them; None takes all.
 
     Raises
     ------
@@ -73,8 +80,9 @@ class TensorFiles:
         When there is no such file, or a header cannot be read.
     """
 
-    def __init__(self, directory: Path) -> None:
-        paths = sorted(directory.glob("*.safetensors"))
+    def __init__(self, directory: Path, names: Iterable[str] | None = None) -> None:
+        chosen = None if names is None else [directory / name for name in names]
+        paths = sorted(directory.glob("*.safetensors") if chosen is None else chosen)
         if not paths:
             raise CaptureError("there are no safetensors files")
         self._tensors = {t.name: t for path in paths for t in _tensors(path)}

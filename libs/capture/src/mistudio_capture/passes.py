@@ -44,7 +44,10 @@ def padded_inputs(
     return inputs, lambda hidden: hidden[real]
 
 
-def forward(decoder: nn.Module, inputs: dict[str, torch.Tensor], bounds: Sequence[int]) -> None:
-    """Run a decoder; what it returns is of no use, hooks have seen what is wanted."""
+def forward(
+    decoder: nn.Module, inputs: dict[str, torch.Tensor], bounds: Sequence[int]
+) -> torch.Tensor:
+    """Run a decoder and return its last hidden state, after the final norm."""
     with attention.packed(bounds):
-        decoder(**inputs, use_cache=False)
+        last: torch.Tensor = decoder(**inputs, use_cache=False).last_hidden_state
+    return last

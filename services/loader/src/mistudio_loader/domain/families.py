@@ -33,9 +33,23 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
+    Family("bloom", "BloomForCausalLM", ("BloomModel",), num_layers="n_layer"),
+    Family("falcon", "FalconForCausalLM", ("FalconModel",)),
+    Family("gemma2", "Gemma2ForCausalLM", ("Gemma2Model",)),
+    Family("gemma3_text", "Gemma3ForCausalLM", ("Gemma3TextModel",)),
     Family("gpt2", "GPT2LMHeadModel", ("GPT2Model",), "n_embd", "n_layer", "n_positions"),
+    Family("gpt_neo", "GPTNeoForCausalLM", ("GPTNeoModel",), num_layers="num_layers"),
+    Family("gpt_neox", "GPTNeoXForCausalLM", ("GPTNeoXModel",)),
+    Family("gptj", "GPTJForCausalLM", ("GPTJModel",), "n_embd", "n_layer", "n_positions"),
     Family("llama", "LlamaForCausalLM", ("LlamaModel",)),
     Family("mistral", "MistralForCausalLM", ("MistralModel",)),
+    Family("mixtral", "MixtralForCausalLM", ("MixtralModel",)),
+    Family("olmo2", "Olmo2ForCausalLM", ("Olmo2Model",)),
+    Family("opt", "OPTForCausalLM", ("OPTModel",)),
+    Family("phi", "PhiForCausalLM", ("PhiModel",)),
+    Family("phi3", "Phi3ForCausalLM", ("Phi3Model",)),
+    Family("qwen2", "Qwen2ForCausalLM", ("Qwen2Model",)),
+    Family("qwen3", "Qwen3ForCausalLM", ("Qwen3Model",)),
 )
 """Every family that can be prepared. Adding one here is all that the loader needs."""
 
