@@ -210,16 +210,6 @@ def test_remote_code_is_neither_kept_nor_named(
     assert "auto_map" not in json.loads((made / "config.json").read_text())
 
 
-@pytest.mark.parametrize("quantization", [Quantization.INT8, Quantization.INT4])
-def test_integers_are_not_in_this_version(
-    prepare: Any, checkpoint: Any, quantization: Quantization
-) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        prepare(checkpoint(), quantization=quantization)
-    assert caught.value.details["field"] == "quantization"
-    assert caught.value.details["reason"] == "unsupported_quantization"
-
-
 def test_a_weight_too_large_for_the_target_is_refused(prepare: Any, checkpoint: Any) -> None:
     source = checkpoint()
     tensors = load_file(source / "model.safetensors")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from mistudio_contracts import Quantization, Source
 from mistudio_contracts.states import DatasetFormat
-from mistudio_contracts.values import Artifact, ModelFacts
+from mistudio_contracts.values import Artifact, Fidelity, ModelFacts, QuantizationOptions
 
 
 class PrepareJob(BaseModel):
@@ -19,6 +19,7 @@ class PrepareJob(BaseModel):
     model_identifier: str
     revision: str | None = None
     quantization: Quantization
+    quantization_options: QuantizationOptions = QuantizationOptions()
     root: Path
     local_roots: list[Path]
     endpoint: str
@@ -31,6 +32,7 @@ class Prepared(BaseModel):
 
     facts: ModelFacts
     artifact: Artifact
+    fidelity: Fidelity | None = None
 
 
 class HubDataset(BaseModel):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from mistudio_contracts import Quantization
+from mistudio_contracts.values import QuantizationOptions
 
 RECIPE = 1
 """Raised when the same source and quantisation begin to give other bytes."""
@@ -17,6 +19,7 @@ def artifact_fingerprint(
     config: str,
     tokenizer: Mapping[str, str],
     quantization: Quantization,
+    options: QuantizationOptions,
 ) -> str:
     """Return 32 hex digits over the SHA-256 of every source file and the target quantisation.
 
@@ -26,13 +29,17 @@ def artifact_fingerprint(
         File name → SHA-256.
     config
         SHA-256 of the source's ``config.json``.
+    options
+        Count for int4 alone.
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "recipe": RECIPE,
         "weights": dict(weights),
         "config": config,
         "tokenizer": dict(tokenizer),
         "quantization": quantization.value,
     }
+    if quantization is Quantization.INT4:
+        recipe["options"] = options.model_dump(mode="json")
     canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(canonical).hexdigest()[:32]

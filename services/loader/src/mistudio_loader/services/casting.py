@@ -88,14 +88,14 @@ def cast_file(
     digest = hashlib.sha256()
     with source.open("rb") as stream, target.open("wb") as out:
         sink = _Sink(out)
-        digest.update(_read(stream, header.data_offset))
+        digest.update(read_exactly(stream, header.data_offset))
         sink.write(render_header(layout, header.metadata))
         done = header.data_offset
         for tensor, cast in zip(header.tensors, layout, strict=True):
-            convert = None if tensor.dtype == cast.dtype else _converter(tensor, dtype)
+            convert = None if tensor.dtype == cast.dtype else converter(tensor, dtype)
             left = tensor.end - tensor.start
             while left:
-                piece = _read(stream, min(PIECE_BYTES, left))
+                piece = read_exactly(stream, min(PIECE_BYTES, left))
                 digest.update(piece)
                 sink.write(piece if convert is None else convert(piece))
                 left -= len(piece)
@@ -106,7 +106,14 @@ def cast_file(
     return Written(digest.hexdigest(), sink.hexdigest(), sink.bytes)
 
 
-def _read(stream: BinaryIO, count: int) -> bytearray:
+def read_exactly(stream: BinaryIO, count: int) -> bytearray:
+    """Return the next ``count`` bytes.
+
+    Raises
+    ------
+    ModelLoadFailed
+        Transient, ``reason`` ``source_changed``, when the file ends early.
+    """
     buffer = bytearray(count)
     if stream.readinto(buffer) != count:  # type: ignore[attr-defined]
         raise ModelLoadFailed(
@@ -118,7 +125,11 @@ def _read(stream: BinaryIO, count: int) -> bytearray:
     return buffer
 
 
-def _converter(tensor: Tensor, dtype: Dtype) -> Callable[[bytearray], Any]:
+def converter(tensor: Tensor, dtype: Dtype) -> Callable[[bytearray], Any]:
+    """Return what turns a piece of a floating-point tensor into the bytes of ``dtype``.
+
+    It raises InvalidInput, ``reason`` ``overflow``, for a finite weight that is too large.
+    """
     import torch
 
     kinds = {"F64": torch.float64, "F32": torch.float32}

@@ -92,6 +92,7 @@ class Models:
             model_id=order.model_id,
             facts=prepared.facts,
             artifact=prepared.artifact,
+            fidelity=prepared.fidelity,
             seconds=time.monotonic() - started,
         )
 
@@ -106,6 +107,7 @@ class Models:
             model_identifier=order.model_identifier,
             revision=order.revision,
             quantization=order.quantization,
+            quantization_options=order.quantization_options,
             root=self.settings.model_cache_dir,
             local_roots=self.settings.roots,
             endpoint=self.settings.hf_endpoint,

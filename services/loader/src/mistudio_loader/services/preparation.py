@@ -10,9 +10,11 @@ import hashlib
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 from mistudio_contracts import Dtype, LoadStage, Quantization, Source
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
+from mistudio_contracts.values import Fidelity
 from mistudio_loader.domain.checkpoint import (
     CONFIG,
     Selection,
@@ -20,6 +22,7 @@ from mistudio_loader.domain.checkpoint import (
 from mistudio_loader.domain.fingerprint import artifact_fingerprint
 from mistudio_loader.domain.headers import cast_layout
 from mistudio_loader.domain.progress import Step
+from mistudio_loader.domain.recipes import QUANTIZED, check_family, quantization_config
 from mistudio_loader.hub.client import HubClient
 from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.storage.artifacts import MANIFEST, ArtifactManifest, StoredFile, find_artifact
@@ -31,7 +34,9 @@ from mistudio_loader.storage.staging import Workshop
 from .casting import Written
 from .checkpoints import HubCheckpoint, Inspection, LocalCheckpoint, inspect, open_checkpoint
 from .fetching import Fetched, fetch
-from .writing import without_paths, write_small, write_weights
+from .fidelity import measure
+from .quantizing import Matrices, find_matrices
+from .writing import COMPARING, without_paths, write_small, write_weights
 
 _TARGETS: dict[Quantization, Dtype] = {
     Quantization.FP16: Dtype.FLOAT16,
@@ -72,7 +77,6 @@ class Preparation:
         """
         job = self._job
         self._tell(Step(LoadStage.RESOLVING, "Reading the checkpoint's config and headers."))
-        self._target_dtype(None)
         checkpoint = open_checkpoint(
             job.source,
             job.model_identifier,
@@ -82,32 +86,32 @@ class Preparation:
         )
         inspection = inspect(checkpoint)
         dtype = self._target_dtype(inspection)
+        check_family(inspection.facts.model_type, job.quantization)
         with disk_errors(job.root):
             small = {name: checkpoint.read(name) for name in inspection.selection.small}
             if isinstance(checkpoint, HubCheckpoint):
                 return self._from_hub(checkpoint, inspection, small, dtype)
             return self._from_directory(checkpoint, inspection, small, dtype)
 
-    def _target_dtype(self, inspection: Inspection | None) -> Dtype:
+    def _target_dtype(self, inspection: Inspection) -> Dtype:
         wanted = self._job.quantization
         if wanted in _TARGETS:
             return _TARGETS[wanted]
-        if wanted is not Quantization.NONE:
-            raise InvalidInput(
-                f"Quantisation {wanted} is not supported.",
-                field="quantization",
-                reason="unsupported_quantization",
-                remedy="Use none, fp16 or bf16.",
-            )
-        kept = inspection.facts.dtype if inspection else Dtype.FLOAT32
-        if kept is None:
+        if inspection.facts.dtype is None:
             raise InvalidInput(
                 "The weights are float64, which cannot be kept as they are.",
                 field="quantization",
                 reason="unsupported_dtype",
                 remedy="Use fp16 or bf16.",
             )
-        return kept
+        return inspection.facts.dtype
+
+    def _matrices(self, inspection: Inspection, dtype: Dtype) -> Matrices | None:
+        if self._job.quantization not in QUANTIZED:
+            return None
+        names = {t.name for header in inspection.headers.values() for t in header.tensors}
+        options = self._job.quantization_options
+        return find_matrices(inspection.facts.config, names, self._job.quantization, options, dtype)
 
     def _from_hub(
         self,
@@ -157,6 +161,7 @@ class Preparation:
         if self._job.quantization is Quantization.NONE:
             return 0
         layouts = (cast_layout(header, dtype) for header in inspection.headers.values())
+        # Quantised weights are smaller than cast ones: room for those is room enough.
         return sum(layout[-1].end for layout in layouts if layout)
 
     def _fingerprint(
@@ -167,6 +172,7 @@ class Preparation:
             _sha256(small[CONFIG]),
             {name: _sha256(small[name]) for name in selection.tokenizer},
             self._job.quantization,
+            self._job.quantization_options,
         )
 
     def _existing(
@@ -179,7 +185,9 @@ class Preparation:
         manifest = find_artifact(self._job.root, fingerprint)
         if manifest is None:
             return None
-        return Prepared(facts=inspection.facts, artifact=manifest.artifact())
+        return Prepared(
+            facts=inspection.facts, artifact=manifest.artifact(), fidelity=manifest.fidelity
+        )
 
     def _make(
         self,
@@ -190,11 +198,16 @@ class Preparation:
         stamps: dict[str, Stamp] | None = None,
     ) -> Prepared:
         cast_to = None if self._job.quantization is Quantization.NONE else dtype
+        quantization, options = self._job.quantization, self._job.quantization_options
+        matrices = self._matrices(inspection, dtype)
         with self._workshop.stage(self._job.task_id) as staging:
-            written = write_weights(inspection, fetched, staging, cast_to, self._tell)
+            written = write_weights(inspection, fetched, staging, cast_to, matrices, self._tell)
             for name, done in written.items():
                 self._check_source(fetched, name, done, stamps)
-            files = write_small(inspection, small, staging, dtype)
+            files = write_small(
+                inspection, small, staging, dtype, quantization_config(quantization, options)
+            )
+            fidelity = self._compare(inspection, fetched, staging) if matrices else None
             files += [
                 StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()
             ]
@@ -206,19 +219,38 @@ class Preparation:
                 source=self._job.source,
                 model_identifier=self._job.model_identifier if from_hub else None,
                 revision=inspection.facts.revision,
-                quantization=self._job.quantization,
+                quantization=quantization,
+                quantization_options=options if quantization is Quantization.INT4 else None,
                 dtype=dtype,
                 bytes=sum(done.bytes for done in written.values()),
                 files=sorted(files, key=lambda f: f.name),
                 source_sha256={**sources, **{name: _sha256(raw) for name, raw in small.items()}},
                 facts=without_paths(inspection.facts),
+                fidelity=fidelity,
                 tools=_tools(),
             )
             write_file(staging / MANIFEST, manifest.to_bytes())
             if find_artifact(self._job.root, fingerprint) is None:
                 self._workshop.remove(fingerprint)
             self._workshop.publish(staging, fingerprint)
-        return Prepared(facts=inspection.facts, artifact=manifest.artifact())
+        return Prepared(facts=inspection.facts, artifact=manifest.artifact(), fidelity=fidelity)
+
+    def _compare(self, inspection: Inspection, fetched: Fetched, staging: Path) -> Fidelity:
+        total = inspection.facts.weight_bytes or 0
+
+        def tell_done(done: int, blocks: int) -> None:
+            part = int(total * COMPARING * done / blocks)
+            self._tell(
+                Step(
+                    LoadStage.QUANTIZING,
+                    "Comparing with the reference.",
+                    total + part,
+                    total + int(total * COMPARING),
+                )
+            )
+
+        names = inspection.selection.weights
+        return measure(inspection.facts.config, fetched.directory, names, staging, tell_done)
 
     def _check_source(
         self, fetched: Fetched, name: str, done: Written, stamps: dict[str, Stamp] | None
@@ -244,5 +276,5 @@ def _sha256(content: bytes) -> str:
 
 
 def _tools() -> dict[str, str]:
-    packages = ("mistudio-loader", "torch", "huggingface-hub")
+    packages = ("mistudio-loader", "torch", "huggingface-hub", "transformers", "bitsandbytes")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mistudio_contracts import Dtype, LoadStage
 from mistudio_contracts.values import ModelFacts
@@ -19,6 +20,10 @@ from mistudio_loader.storage.disk import write_file
 from .casting import Written, cast_file, copy_file, needs_cast
 from .checkpoints import Inspection
 from .fetching import Fetched
+from .quantizing import Matrices, quantize_file
+
+COMPARING = 0.5
+"""The comparison with the reference takes so much of the time that quantising takes."""
 
 _NEVER_KEPT = ("auto_map", "_name_or_path")
 """Keys of a config that name remote code, or where its author kept the model."""
@@ -29,14 +34,17 @@ def write_weights(
     fetched: Fetched,
     staging: Path,
     cast_to: Dtype | None,
+    matrices: Matrices | None,
     tell: Callable[[Step], None],
 ) -> dict[str, Written]:
-    """Write every weight file, cast or as it is, and return their digests by name.
+    """Write every weight file, quantised, cast or as it is, and return their digests by name.
 
     Parameters
     ----------
     cast_to
         The dtype of every floating-point tensor; None keeps every byte.
+    matrices
+        What is quantised; None where nothing is.
 
     Raises
     ------
@@ -47,6 +55,10 @@ def write_weights(
     before = 0
     written: dict[str, Written] = {}
     message = f"Casting to {cast_to}." if cast_to else "Copying the weights."
+    if matrices is not None:
+        message = "Quantising the weights."
+        # The comparison that follows has its part of the stage.
+        total += int(total * COMPARING)
 
     def tell_done(done: int) -> None:
         tell(Step(LoadStage.QUANTIZING, message, before + done, total))
@@ -56,7 +68,9 @@ def write_weights(
         source, target = fetched.directory / name, staging / name
         size = header.data_offset + header.data_bytes
         digest = fetched.digests[name]
-        if cast_to is not None and needs_cast(header, cast_to):
+        if matrices is not None:
+            written[name] = quantize_file(source, header, target, matrices, tell_done)
+        elif cast_to is not None and needs_cast(header, cast_to):
             written[name] = cast_file(source, header, target, cast_to, tell_done)
         elif fetched.owned and digest is not None and _linked(source, target):
             written[name] = Written(digest, digest, size)
@@ -68,7 +82,11 @@ def write_weights(
 
 
 def write_small(
-    inspection: Inspection, small: dict[str, bytes], staging: Path, dtype: Dtype
+    inspection: Inspection,
+    small: dict[str, bytes],
+    staging: Path,
+    dtype: Dtype,
+    quantization_config: dict[str, Any] | None = None,
 ) -> list[StoredFile]:
     """Write config, tokenizer files and, for several weight files, the index.
 
@@ -78,11 +96,13 @@ def write_small(
         The source's files by name.
     dtype
         The artifact's, named in its config.
+    quantization_config
+        For its config; None where nothing is quantised.
     """
     contents = {name: small[name] for name in inspection.selection.tokenizer}
     if GENERATION_CONFIG in small:
         contents[GENERATION_CONFIG] = small[GENERATION_CONFIG]
-    contents[CONFIG] = adapt_config(small[CONFIG], dtype)
+    contents[CONFIG] = adapt_config(small[CONFIG], dtype, quantization_config)
     if len(inspection.headers) > 1:
         headers = {name: _header(staging / name) for name in inspection.headers}
         contents[INDEX] = render_index(
@@ -97,12 +117,16 @@ def write_small(
     ]
 
 
-def adapt_config(raw: bytes, dtype: Dtype) -> bytes:
-    """Return ``config.json`` naming the artifact's dtype, no remote code and no path."""
+def adapt_config(
+    raw: bytes, dtype: Dtype, quantization_config: dict[str, Any] | None = None
+) -> bytes:
+    """Return ``config.json`` naming the artifact's dtype and format, no remote code and no path."""
     config = {key: v for key, v in json.loads(raw).items() if key not in _NEVER_KEPT}
     config["dtype"] = dtype.value
     if "torch_dtype" in config:
         config["torch_dtype"] = dtype.value
+    if quantization_config is not None:
+        config["quantization_config"] = quantization_config
     return canonical_json(config)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mistudio_contracts import Dtype, Quantization, Source
 from mistudio_contracts.base import UtcDatetime, utcnow
-from mistudio_contracts.values import Artifact, ModelFacts
+from mistudio_contracts.values import Artifact, Fidelity, ModelFacts, QuantizationOptions
 
 from .digests import canonical_json
 
@@ -39,11 +39,17 @@ class ArtifactManifest(BaseModel):
     )
     revision: str | None = None
     quantization: Quantization
+    quantization_options: QuantizationOptions | None = Field(
+        default=None, description="Of int4; null for the other formats."
+    )
     dtype: Dtype
     bytes: int = Field(ge=0, description="Bytes of the safetensors files.")
     files: list[StoredFile]
     source_sha256: dict[str, str]
     facts: ModelFacts
+    fidelity: Fidelity | None = Field(
+        default=None, description="What quantising changed; null where nothing was quantised."
+    )
     tools: dict[str, str]
     created_at: UtcDatetime = Field(default_factory=utcnow)
 
