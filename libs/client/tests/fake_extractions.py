@@ -10,7 +10,7 @@ from mistudio_contracts import events, rpc, subjects, views
 from mistudio_contracts.base import new_id, utcnow
 from mistudio_contracts.commands import RequestExtraction
 from mistudio_contracts.errors import ErrorCode, InvalidInput, StatusConflict
-from mistudio_contracts.states import Dtype, ExtractionStatus
+from mistudio_contracts.states import Dtype, ExtractionStatus, Quantization
 from mistudio_contracts.values import ColumnSummary
 
 from .fake_rows import LAYERS, WIDTH, Handlers, Rows, page, the
@@ -253,6 +253,8 @@ class Caches:
             memory_total_bytes=8 << 30,
             memory_budget_bytes=6 << 30,
             memory_used_bytes=1 << 30,
+            memory_free_bytes=3 << 30,
+            unavailable_formats={Quantization.INT8: "no kernel image for this device"},
             resident_models=list(self.rows.models)[:1],
             store_bytes=1 << 20,
             store_free_bytes=1 << 34,

@@ -11,6 +11,15 @@ from mistudio_contracts.states import DatasetFormat, DatasetStatus, LoadStage, M
 
 from .fake_rows import LAYERS, WIDTH, Handlers, Rows, page, the
 
+_CHANGEABLE = {
+    "name",
+    "quantization",
+    "quantization_options",
+    "pinned",
+    "keep_alive_seconds",
+    "offload",
+}
+
 
 class Models:
     """Answers what is asked about models."""
@@ -39,6 +48,10 @@ class Models:
             model_identifier=asked.model_identifier,
             revision=asked.revision,
             quantization=asked.quantization,
+            quantization_options=asked.quantization_options,
+            pinned=asked.pinned,
+            keep_alive_seconds=asked.keep_alive_seconds,
+            offload=asked.offload,
             status=ModelStatus.PENDING,
             num_layers=LAYERS,
             hidden_size=WIDTH,
@@ -63,8 +76,8 @@ class Models:
     async def _update_model(self, asked: rpc.UpdateModelRequest) -> views.Model:
         self.rows.note(asked)
         model = the(self.rows.models, asked.model_id, ErrorCode.MODEL_NOT_FOUND, "model")
-        changes = asked.model_dump(include={"name", "quantization"}, exclude_none=True)
-        return self._set(model, **changes)
+        fields = {name: getattr(asked, name) for name in asked.model_fields_set & _CHANGEABLE}
+        return self._set(model, **fields)
 
     async def _delete_model(self, asked: rpc.DeleteModelRequest) -> rpc.Done:
         self.rows.note(asked)

@@ -12,13 +12,20 @@ import pytest
 from typer.testing import Result
 
 from mistudio_contracts.errors import ErrorBody, ErrorCode, ModelTooLarge
-from mistudio_contracts.rpc import RegisterDatasetRequest, RegisterModelRequest
+from mistudio_contracts.rpc import (
+    LoadModelRequest,
+    RegisterDatasetRequest,
+    RegisterModelRequest,
+    UpdateModelRequest,
+)
 from mistudio_contracts.states import (
     DatasetSource,
+    Int4Type,
     ModelStatus,
     Quantization,
     Source,
 )
+from mistudio_contracts.values import Fidelity, LayerFidelity, QuantizationOptions
 
 from .conftest import Site
 from .stores import values
@@ -102,6 +109,85 @@ class TestModels:
         assert parsed(mistudio("models", "unload", "gpt2", "--json"))["status"] == "unloaded"
         assert model_id in mistudio("models", "rm", "gpt2").stdout
         assert parsed(mistudio("models", "list", "--json")) == []
+
+    def test_how_a_model_is_made_and_kept_reaches_the_service(
+        self, site: Site, mistudio: Run
+    ) -> None:
+        result = mistudio(
+            *("models", "add", "gpt2", "--quantization", "int4", "--int4-type", "fp4"),
+            *("--no-double-quant", "--pin", "--keep-alive", "5m", "--offload", "--load"),
+            "--force",
+        )
+
+        assert result.exit_code == 0, result.stderr
+        added, loaded = site.catalog.rows.requests
+        assert isinstance(added, RegisterModelRequest)
+        assert isinstance(loaded, LoadModelRequest)
+        assert added.quantization_options == QuantizationOptions(
+            int4_type=Int4Type.FP4, double_quant=False
+        )
+        assert (added.pinned, added.keep_alive_seconds, added.offload) == (True, 300, True)
+        assert (added.auto_load, loaded.force) == (False, True)
+        assert "int4 (fp4)" in result.stdout
+        assert "pinned, offloaded" in result.stdout
+
+    def test_a_load_may_change_format_and_wish(self, site: Site, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2", "--keep-alive", "1h")
+
+        result = mistudio(
+            *("models", "load", "gpt2", "--quantization", "int4", "--no-double-quant"),
+            *("--keep-alive", "for-good", "--json"),
+        )
+
+        changed, asked = site.catalog.rows.requests[1:]
+        assert isinstance(changed, UpdateModelRequest)
+        assert isinstance(asked, LoadModelRequest)
+        assert changed.model_fields_set & {"pinned", "keep_alive_seconds", "offload"} == {
+            "keep_alive_seconds"
+        }
+        assert asked.quantization_options == QuantizationOptions(double_quant=False)
+        assert parsed(result)["keep_alive_seconds"] is None
+
+    @pytest.mark.parametrize("text", ["soon", "5 weeks", "-1", ""])
+    def test_what_is_no_duration_is_refused_before_anything_is_asked(
+        self, site: Site, mistudio: Run, text: str
+    ) -> None:
+        result = mistudio("models", "add", "gpt2", f"--keep-alive={text}")
+
+        assert result.exit_code == 2
+        assert "Write 90s, 5m, 2h or for-good." in result.stderr
+        assert site.catalog.rows.requests == []
+
+    def test_a_model_is_pinned_and_unpinned(self, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2")
+
+        assert parsed(mistudio("models", "pin", "gpt2", "--json"))["pinned"] is True
+        assert "pinned" in mistudio("models", "show", "gpt2").stdout
+        assert parsed(mistudio("models", "unpin", "gpt2", "--json"))["pinned"] is False
+
+    def test_what_quantising_changed_is_shown_as_a_bar_a_layer(
+        self, site: Site, mistudio: Run
+    ) -> None:
+        model_id = parsed(mistudio("models", "add", "gpt2", "--json"))["id"]
+        rows = site.catalog.rows.models
+        layers = [
+            LayerFidelity(hook_point=f"layers.{n}.resid_post", cosine=0.99, relative_error=error)
+            for n, error in enumerate((0.0, 0.001, 0.1, 0.2))
+        ]
+        measured = Fidelity(
+            probe_tokens=128,
+            layers=layers,
+            reference_perplexity=30.0,
+            perplexity=31.5,
+            perplexity_change=0.05,
+        )
+        rows[model_id] = rows[model_id].model_copy(update={"fidelity": measured})
+
+        shown = mistudio("models", "show", "gpt2").stdout
+
+        assert "perplexity 30 → 31.5 (+5.00 %)" in shown
+        bars = [line.split()[3:] for line in shown.splitlines() if line.startswith("layers.")]
+        assert bars == [[], ["▏"], ["█" * 12], ["█" * 24]]
 
     def test_a_load_is_cancelled(self, site: Site, mistudio: Run) -> None:
         site.catalog.hold()
@@ -344,7 +430,11 @@ class TestEverythingElse:
         assert model_id in after[0]
 
     def test_devices(self, mistudio: Run) -> None:
-        assert "1.0 GiB of 6.0 GiB" in mistudio("devices").stdout
+        shown = mistudio("devices")
+        assert "1.0 GiB of 6.0 GiB" in shown.stdout
+        assert "3.0 GiB" in shown.stdout
+        assert "int8" in shown.stdout
+        assert "cannot use int8: no kernel image for this device" in shown.stderr
         assert parsed(mistudio("devices", "--json"))[0]["id"] == "dev_one"
 
     def test_an_error_of_the_service_names_its_remedy(self, site: Site, mistudio: Run) -> None:

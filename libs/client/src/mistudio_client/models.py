@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from mistudio_contracts.errors import ErrorCode, MiStudioError
 from mistudio_contracts.frames import Frame
 from mistudio_contracts.states import ModelStatus, Quantization, Source
+from mistudio_contracts.values import QuantizationOptions
 from mistudio_contracts.views import LoadAccepted, Model, ModelPage, ModelSummary
 
 from .address import Address
@@ -18,6 +20,9 @@ from .waiting import wait_until
 
 OnModel = Callable[[float, str], None]
 """Called with progress in percent and what is being done."""
+
+AS_IS: Final = -1.0
+"""A keep-alive that leaves what is: None is a value of its own."""
 
 _ENDS = frozenset({"model:ready", "model:failed", "model:unloaded", "model:deleted"})
 
@@ -41,6 +46,10 @@ class Models:
         model_type: str | None = None,
         revision: str | None = None,
         quantization: Quantization | str = Quantization.NONE,
+        quantization_options: QuantizationOptions | None = None,
+        pinned: bool = False,
+        keep_alive_seconds: float | None = None,
+        offload: bool = False,
         auto_load: bool = False,
     ) -> Model:
         """Register a model.
@@ -60,6 +69,14 @@ class Models:
             A branch, tag or commit on the hub.
         quantization
             How the weights are kept on the device.
+        quantization_options
+            How int4 is made: its code book, and whether its scales are quantised too.
+        pinned
+            Never evicted, and brought back when its device starts, until somebody unloads it.
+        keep_alive_seconds
+            Seconds without use after which it leaves device memory; None keeps it.
+        offload
+            Read the blocks that do not fit from the disk at each batch.
         auto_load
             Begin to load at once.
 
@@ -68,13 +85,18 @@ class Models:
         MiStudioError
             What the service answered.
         """
-        body = {
+        body: dict[str, Any] = {
             "name": name,
             "source": str(source),
             "model_identifier": model_identifier or name,
             "quantization": str(quantization),
+            "pinned": pinned,
+            "keep_alive_seconds": keep_alive_seconds,
+            "offload": offload,
             "auto_load": auto_load,
         }
+        if quantization_options is not None:
+            body["quantization_options"] = quantization_options.model_dump(mode="json")
         if model_type is not None:
             body["model_type"] = model_type
         if revision is not None:
@@ -137,6 +159,10 @@ class Models:
         *,
         name: str | None = None,
         quantization: Quantization | str | None = None,
+        quantization_options: QuantizationOptions | None = None,
+        pinned: bool | None = None,
+        keep_alive_seconds: float | None = AS_IS,
+        offload: bool | None = None,
         if_match: str | None = None,
     ) -> Model:
         """Change a model that is not loading.
@@ -145,16 +171,18 @@ class Models:
         ----------
         model_id
             Which.
-        name, quantization
+        name, quantization, quantization_options, pinned, offload
             The new values; None leaves as is.
+        keep_alive_seconds
+            The new value; None lets the model stay for good, ``AS_IS`` leaves as is.
         if_match
             The ETag last seen: the change is refused when someone else was faster.
         """
-        body: dict[str, str] = {}
-        if name is not None:
-            body["name"] = name
-        if quantization is not None:
-            body["quantization"] = str(quantization)
+        named = {"name": name, "pinned": pinned, "offload": offload}
+        body: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+        body.update(_format(quantization, quantization_options))
+        if keep_alive_seconds != AS_IS:
+            body["keep_alive_seconds"] = keep_alive_seconds
         headers = {} if if_match is None else {"If-Match": if_match}
         return self._transport.patch(Model, f"/models/{model_id}", body, headers)
 
@@ -163,10 +191,25 @@ class Models:
         self._transport.delete(f"/models/{model_id}")
 
     def load(
-        self, model_id: str, *, quantization: Quantization | str | None = None
+        self,
+        model_id: str,
+        *,
+        quantization: Quantization | str | None = None,
+        quantization_options: QuantizationOptions | None = None,
+        force: bool = False,
     ) -> LoadAccepted:
-        """Begin to load a model; :meth:`wait` tells when it is ready."""
-        body = {} if quantization is None else {"quantization": str(quantization)}
+        """Begin to load a model; :meth:`wait` tells when it is ready.
+
+        Parameters
+        ----------
+        model_id
+            Which.
+        quantization, quantization_options
+            The format; None keeps what is registered.
+        force
+            Place it whatever the estimate says. What then does not fit fails.
+        """
+        body = {**_format(quantization, quantization_options), "force": force}
         return self._transport.post(LoadAccepted, f"/models/{model_id}/load", body)
 
     def cancel(self, model_id: str) -> Model:
@@ -174,7 +217,10 @@ class Models:
         return self._transport.post(Model, f"/models/{model_id}/load/cancel")
 
     def unload(self, model_id: str) -> Model:
-        """Free the device memory; the prepared artifact stays on disk."""
+        """Free the device memory; the prepared artifact stays on disk.
+
+        A pinned model is pinned no longer: it stays out until somebody loads it.
+        """
         return self._transport.post(Model, f"/models/{model_id}/unload")
 
     def wait(
@@ -222,3 +268,14 @@ class Models:
         if model.status is ModelStatus.FAILED and model.error is not None:
             raise MiStudioError.from_body(model.error)
         return model
+
+
+def _format(
+    quantization: Quantization | str | None, options: QuantizationOptions | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if quantization is not None:
+        found["quantization"] = str(quantization)
+    if options is not None:
+        found["quantization_options"] = options.model_dump(mode="json")
+    return found

@@ -20,7 +20,10 @@ def devices(ctx: typer.Context, as_json: AsJson = False) -> None:
             output.print_json(found)
             return
         output.table(
-            ("id", "name", "kind", "pool", "online", "memory", "models>", "activations>", "free>"),
+            (
+                *("id", "name", "kind", "pool", "online", "memory", "free>", "models>"),
+                *("activations>", "disk free>", "cannot use"),
+            ),
             (
                 (
                     device.id,
@@ -30,10 +33,15 @@ def devices(ctx: typer.Context, as_json: AsJson = False) -> None:
                     "yes" if device.online else "no",
                     f"{human.size(device.memory_used_bytes)} of "
                     f"{human.size(device.memory_budget_bytes)}",
+                    human.size(device.memory_free_bytes),
                     str(len(device.resident_models)),
                     human.size(device.store_bytes),
                     human.size(device.store_free_bytes),
+                    ", ".join(map(str, device.unavailable_formats)) or human.NONE,
                 )
                 for device in found
             ),
         )
+        for device in found:
+            for format_, why in device.unavailable_formats.items():
+                output.note(f"{device.name} cannot use {format_}: {why}")

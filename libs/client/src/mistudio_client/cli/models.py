@@ -11,7 +11,7 @@ from mistudio_client.errors import InvalidArgument
 from mistudio_contracts.states import Quantization, Source
 from mistudio_contracts.views import Model, ModelSummary
 
-from . import human, output
+from . import fidelity, formats, human, output
 from .options import AsJson, Yes, group
 from .progress import StepBar
 from .session import connected, reporting
@@ -42,13 +42,20 @@ def add(
         Quantization, typer.Option(help="How its weights are kept.")
     ] = Quantization.NONE,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    int4_type: formats.Int4 = None,
+    double_quant: formats.DoubleQuant = None,
+    pin: formats.Pin = None,
+    keep_alive: formats.KeepAlive = None,
+    offload: formats.Offload = None,
     load: Annotated[bool, typer.Option("--load/--no-load", help="Load it at once.")] = False,
+    force: formats.Force = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Register a model."""
     with reporting():
         where, found = locate(identifier, source)
+        wishes = formats.wishes(pin, keep_alive, offload)
     with connected(ctx) as client:
         model = client.models.add(
             name or PurePath(found).name,
@@ -56,8 +63,13 @@ def add(
             source=where,
             revision=revision,
             quantization=quantization,
-            auto_load=load,
+            quantization_options=formats.options(int4_type, double_quant),
+            auto_load=load and not force,
+            **wishes,
         )
+        if load and force:
+            client.models.load(model.id, force=True)
+            model = client.models.get(model.id)
         if load and wait:
             if not as_json:
                 output.note(f"Registered {model.id}.")
@@ -131,13 +143,30 @@ def load(
     quantization: Annotated[
         Quantization | None, typer.Option(help="Change how its weights are kept.")
     ] = None,
+    int4_type: formats.Int4 = None,
+    double_quant: formats.DoubleQuant = None,
+    pin: formats.Pin = None,
+    keep_alive: formats.KeepAlive = None,
+    offload: formats.Offload = None,
+    force: formats.Force = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Load a model into device memory."""
+    with reporting():
+        wishes = formats.wishes(pin, keep_alive, offload)
     with connected(ctx) as client:
         found = client.models.find(model)
-        accepted = client.models.load(found.id, quantization=quantization)
+        if wishes:
+            client.models.update(found.id, **wishes)
+        accepted = client.models.load(
+            found.id,
+            quantization=quantization,
+            quantization_options=formats.options(
+                int4_type, double_quant, found.quantization_options
+            ),
+            force=force,
+        )
         if wait:
             _show(_wait(client, found, quiet=as_json), as_json=as_json)
         elif as_json:
@@ -148,13 +177,25 @@ def load(
 
 @app.command()
 def unload(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
-    """Free a model's device memory; it stays on disk."""
+    """Free a model's device memory; it stays on disk. A pinned model is pinned no longer."""
     with connected(ctx) as client:
         _after(
             client.models.unload(client.models.find(model).id),
             "leaves device memory",
             as_json=as_json,
         )
+
+
+@app.command()
+def pin(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
+    """Never evict a model, and bring it back when its device starts; until it is unloaded."""
+    _pin(ctx, model, True, "is pinned", as_json=as_json)
+
+
+@app.command()
+def unpin(ctx: typer.Context, model: Reference, as_json: AsJson = False) -> None:
+    """Let a model make room for others again."""
+    _pin(ctx, model, False, "is pinned no longer", as_json=as_json)
 
 
 @app.command()
@@ -187,6 +228,12 @@ def _wait(client: Client, model: ModelSummary, *, quiet: bool) -> Model:
         return client.models.wait(model.id, on_progress=bar)
 
 
+def _pin(ctx: typer.Context, model: str, pinned: bool, what: str, *, as_json: bool) -> None:
+    with connected(ctx) as client:
+        found = client.models.find(model)
+        _after(client.models.update(found.id, pinned=pinned), what, as_json=as_json)
+
+
 def _after(model: Model, what: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(model)
@@ -215,7 +262,8 @@ def _show(model: Model, *, as_json: bool) -> None:
             ("parameters", human.number(model.parameter_count)),
             ("layers", f"{model.num_layers or human.NONE} of width {model.hidden_size or '?'}"),
             ("context", str(model.context_length or human.NONE)),
-            ("quantization", model.quantization.value),
+            ("quantization", _format(model)),
+            ("kept", _kept(model)),
             ("dtype", model.dtype.value if model.dtype else human.NONE),
             ("memory", human.size(model.memory_usage_bytes)),
             ("disk", human.size(model.disk_bytes)),
@@ -225,3 +273,23 @@ def _show(model: Model, *, as_json: bool) -> None:
             *([("error", model.error.message)] if model.error else []),
         ]
     )
+    if model.fidelity is not None:
+        fidelity.show(model.fidelity)
+
+
+def _format(model: Model) -> str:
+    if model.quantization is not Quantization.INT4:
+        return str(model.quantization)
+    made = model.quantization_options
+    twice = ", double quantised" if made.double_quant else ""
+    return f"{model.quantization.value} ({made.int4_type.value}{twice})"
+
+
+def _kept(model: Model) -> str:
+    if model.pinned:
+        stays = "pinned"
+    elif model.keep_alive_seconds is None:
+        stays = "until its room is needed"
+    else:
+        stays = f"{human.duration(model.keep_alive_seconds)} after its last use"
+    return f"{stays}, offloaded where it does not fit" if model.offload else stays
