@@ -225,6 +225,7 @@ class World:
         device_id: str = DEVICE,
         started_at: datetime | None = None,
         used: int = 0,
+        budget: int = 6_000,
         **more: Any,
     ) -> rpc.DeviceOrders:
         """Say that a device lives, holding ``residents`` (model id → fingerprint)."""
@@ -234,8 +235,8 @@ class World:
             kind="cpu",
             name=device_id,
             started_at=started_at or datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
-            memory_total_bytes=8_000,
-            memory_budget_bytes=6_000,
+            memory_total_bytes=budget + 2_000,
+            memory_budget_bytes=budget,
             memory_used_bytes=used,
             residents=[
                 ResidentModel(model_id=key, fingerprint=value, memory_usage_bytes=10)

@@ -22,6 +22,8 @@ class CatalogSettings(ServiceSettings):
         Extractions, queued or running, that the system takes.
     shard_tokens
         Tokens of a shard, about.
+    model_switch_max_wait_seconds
+        How long extractions wait for those of another model, where the two do not fit together.
     shard_window
         Shards of an extraction that are ordered and not yet captured, at most.
     activation_cache_days
@@ -45,6 +47,7 @@ class CatalogSettings(ServiceSettings):
     max_concurrent_loads: int = Field(default=2, ge=1)
     max_active_extractions: int = Field(default=5, ge=1)
     shard_tokens: int = Field(default=65_536, ge=1)
+    model_switch_max_wait_seconds: float = Field(default=60.0, gt=0)
     shard_window: int = Field(default=32, ge=1, le=1000)
     activation_cache_days: float = Field(default=30.0, gt=0)
     activation_cache_limit_gb: float = Field(default=100.0, gt=0)

@@ -154,6 +154,7 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         artifact_options=model.quantization_options,
         artifact_dtype=artifact.dtype,
         fidelity=report.fidelity or _known_fidelity(model, artifact.fingerprint),
+        measured_bytes=model.measured_bytes if model.fingerprint == artifact.fingerprint else None,
         phase=ModelPhase.PLACING,
         stage=LoadStage.PLACING,
         figures=None,
@@ -202,6 +203,7 @@ def placed(model: ModelState, report: reports.ModelPlacedReport, now: datetime) 
         device_id=report.device_id,
         placed_task_id=report.task_id,
         memory_usage_bytes=report.memory_usage_bytes,
+        measured_bytes=report.memory_usage_bytes,
         heard_at=now,
         updated_at=now,
     )

@@ -57,7 +57,8 @@ class ModelState:
     it where it is. ``artifact_*`` describe the files on disk, which may be of an earlier
     ``quantization`` than the one asked for now. ``force`` is the wish of the last load, also for
     placing it again. ``heard_at`` is when anybody spoke of the task under way, ``progressed_at``
-    when its worker last got on. Sizes in bytes.
+    when its worker last got on. ``memory_usage_bytes`` is null while it is not in memory;
+    ``measured_bytes`` remembers what the files took when they last were. Sizes in bytes.
     """
 
     id: str
@@ -109,6 +110,7 @@ class ModelState:
     force: bool = False
     figures: Figures | None = None
     progressed_at: datetime | None = None
+    measured_bytes: int | None = None
 
     @property
     def artifact(self) -> Artifact | None:

@@ -19,6 +19,7 @@ from mistudio_contracts.errors import ErrorBody, ErrorCode
 
 from .context import Context
 from .stores import Stores
+from .turns import Turns
 
 
 class Capture:
@@ -27,9 +28,10 @@ class Capture:
     Each report is taken once: by the task it names, the phase it fits, and its shard's state.
     """
 
-    def __init__(self, context: Context, stores: Stores) -> None:
+    def __init__(self, context: Context, stores: Stores, turns: Turns) -> None:
         self._context = context
         self._stores = stores
+        self._turns = turns
 
     async def planned(self, report: reports.ExtractionPlannedReport) -> None:
         """The samples are cut: order the first shards, or the commit where none is left."""
@@ -45,19 +47,38 @@ class Capture:
             await tx.shards.insert(extraction.id, shards)
             await tx.send(effects)
             await self._go_on(tx, capturing)
+        self._context.wake()
 
-    async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> None:
-        """Order the next shards; after the last, the commit."""
-        joining = await tx.shards.order_next(extraction.id, self._context.settings.shard_window)
-        if joining:
-            wish = await tx.models.wish(extraction.model_id)
-            await tx.send(orders.shard_orders(extraction, wish, joining))
+    async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> bool:
+        """Order the next shards; after the last, the commit. Return whether that was it."""
+        await self._order_next(tx, extraction)
         if extraction.shards_completed < extraction.shards_total:
             await tx.extractions.save(extraction)
-            return
+            return False
         shards = await tx.shards.all(extraction.id)
         committing, effects = extracting.commit(extraction, shards, self._context.now())
         await self._save(tx, committing, effects)
+        return True
+
+    async def _order_next(self, tx: Transaction, extraction: ExtractionState) -> None:
+        window = await self._turns.window(tx, extraction.model_id)
+        joining = await tx.shards.order_next(extraction.id, window)
+        if joining:
+            wish = await tx.models.wish(extraction.model_id)
+            await tx.send(orders.shard_orders(extraction, wish, joining))
+
+    async def resume(self) -> None:
+        """Order the next shards of extractions that none is out of: their turn may have come."""
+        async with self._context.database.reading() as tx:
+            idle = await tx.extractions.idle()
+        for extraction_id in idle:
+            async with self._context.database.transaction() as tx:
+                extraction = await tx.extractions.lock(extraction_id)
+                if extraction is None or extraction.phase is not ExtractionPhase.CAPTURING:
+                    continue
+                # Silence while it waited for its turn is no lost order.
+                await tx.extractions.heard_of(extraction.id, self._context.now())
+                await self._order_next(tx, extraction)
 
     async def captured(self, report: reports.ShardCapturedReport) -> None:
         """A shard's files are written."""
@@ -82,7 +103,10 @@ class Capture:
             )
             await tx.shards.captured(extraction.id, done)
             await tx.send(effects)
-            await self._go_on(tx, grown)
+            last = await self._go_on(tx, grown)
+        if last:
+            # The model is not needed any more: it may be another's turn.
+            self._context.wake()
 
     async def progressed(self, report: reports.ShardProgressedReport) -> None:
         """Take live progress of a shard."""

@@ -22,6 +22,7 @@ from .reconcile import QueuesEmpty, Reconcile
 from .removals import Removals
 from .retention import Retention
 from .stores import Stores
+from .turns import Turns
 
 _OF_EXTRACTIONS = (PlanExtraction, CaptureShard, CommitExtraction)
 
@@ -36,8 +37,9 @@ class Catalog:
         self.loads = Loads(context)
         self.datasets = Datasets(context)
         self.extractions = Extractions(context, self.stores)
-        self.launching = Launching(context, self.stores)
-        self.capture = Capture(context, self.stores)
+        self.turns = Turns(context)
+        self.launching = Launching(context, self.stores, self.turns)
+        self.capture = Capture(context, self.stores, self.turns)
         self.caches = Caches(context, self.stores)
         self.retention = Retention(context, self.caches)
         self.devices = Devices(context)
@@ -49,6 +51,7 @@ class Catalog:
         """What moves everything that can move, in the order in which one frees the next."""
         return [
             self.launching.advance,
+            self.capture.resume,
             self.loads.admit,
             self.stores.order_evictions,
             self.devices.settle_releases,

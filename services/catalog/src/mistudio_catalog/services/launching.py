@@ -16,6 +16,7 @@ from mistudio_contracts.values import store_key
 
 from .context import Context
 from .stores import Stores
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +24,23 @@ log = logging.getLogger(__name__)
 class Launching:
     """Looks at what waits, and moves what can move."""
 
-    def __init__(self, context: Context, stores: Stores) -> None:
+    def __init__(self, context: Context, stores: Stores, turns: Turns) -> None:
         self._context = context
         self._stores = stores
+        self._turns = turns
 
     async def advance(self) -> None:
-        """Look at every waiting extraction, the oldest first."""
+        """Look at every waiting extraction, the oldest first; bring evicted models back."""
         async with self._context.database.reading() as tx:
             waiting = await tx.extractions.waiting()
+            evicted = await tx.extractions.working_without_model()
+        # After the look, so that each of them has been considered.
+        await self._turns.settle()
+        for model_id in evicted:
+            async with self._context.database.transaction() as tx:
+                model = await tx.models.lock(model_id)
+                if model is not None:
+                    await self._bring_back(tx, model)
         for extraction_id, model_id in waiting:
             async with self._context.database.transaction() as tx:
                 model = await tx.models.lock(model_id)
@@ -43,15 +53,23 @@ class Launching:
     async def _look(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
         now = self._context.now()
         if model.status is ModelStatus.UNLOADED:
-            # Nobody's request: the catalog's own, which no rate limits.
-            asked, effects = loading.request_load(model, new_id("task"), now)
-            await tx.models.save(asked)
-            await tx.send(effects)
+            await self._bring_back(tx, model)
         elif model.status in (ModelStatus.FAILED, ModelStatus.PENDING):
             error = ending.because_of_model(model.error, now)
             await self._save(tx, *ending.failed(extraction, error, now))
         elif model.status is ModelStatus.READY and model.phase is not ModelPhase.RELEASING:
             await self._start(tx, extraction, model)
+
+    async def _bring_back(self, tx: Transaction, model: ModelState) -> None:
+        """Load a model that extractions need, once it is its turn."""
+        if model.status is not ModelStatus.UNLOADED:
+            return
+        if not await self._turns.may_run(tx, model.id):
+            return
+        # Nobody's request: the catalog's own, which no rate limits.
+        asked, effects = loading.request_load(model, new_id("task"), self._context.now())
+        await tx.models.save(asked)
+        await tx.send(effects)
 
     async def _start(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
         now = self._context.now()

@@ -25,6 +25,7 @@ from .models import ModelTable
 from .outbox import OutboxTable
 from .removals import RemovalTable
 from .stores import StoreTables
+from .turns import TurnTable
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Transaction:
         self.stores = StoreTables(connection)
         self.caches = CacheTable(connection)
         self.devices = DeviceTable(connection)
+        self.turns = TurnTable(connection)
         self.ledger = LedgerTables(connection)
         self.removals = RemovalTable(connection)
         self.outbox = OutboxTable(connection)

@@ -70,6 +70,14 @@ class ExtractionTable:
         rows = _SQL.waiting_extractions(self._connection)
         return [(row["id"], row["model_id"]) async for row in rows]
 
+    async def working_without_model(self) -> list[str]:
+        """Return the unloaded models that extractions under way were begun with."""
+        return [row["model_id"] async for row in _SQL.working_without_model(self._connection)]
+
+    async def idle(self) -> list[str]:
+        """Return the extractions with shards to capture of which none is out."""
+        return [row["id"] async for row in _SQL.idle_extractions(self._connection)]
+
     async def lock_waiting_on_model(self, model_id: str) -> list[ExtractionState]:
         rows = _SQL.lock_waiting_on_model(self._connection, model_id=model_id)
         return [_ROWS.read(row) async for row in rows]

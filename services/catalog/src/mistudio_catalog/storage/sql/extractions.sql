@@ -83,6 +83,25 @@ SELECT DISTINCT model_id FROM extractions WHERE phase <> 'done';
 -- name: waiting_extractions
 SELECT id, model_id FROM extractions WHERE phase = 'waiting' ORDER BY created_at, id;
 
+-- name: working_without_model
+SELECT DISTINCT model_id FROM extractions
+JOIN models ON models.id = extractions.model_id
+WHERE extractions.phase IN ('planning', 'capturing') AND models.status = 'unloaded'
+ORDER BY model_id;
+
+-- name: idle_extractions
+SELECT id FROM extractions
+WHERE phase = 'capturing'
+    AND EXISTS (
+        SELECT FROM extraction_shards
+        WHERE extraction_id = extractions.id AND status = 'planned'
+    )
+    AND NOT EXISTS (
+        SELECT FROM extraction_shards
+        WHERE extraction_id = extractions.id AND status = 'ordered'
+    )
+ORDER BY created_at, id;
+
 -- name: lock_waiting_on_model
 SELECT * FROM extractions
 WHERE phase = 'waiting' AND model_id = :model_id

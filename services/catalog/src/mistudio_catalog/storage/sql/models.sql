@@ -7,7 +7,7 @@ INSERT INTO models (
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, fidelity,
-    force, figures, progressed_at
+    force, figures, progressed_at, measured_bytes
 ) VALUES (
     :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
     :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
@@ -16,7 +16,7 @@ INSERT INTO models (
     :fingerprint, :artifact_bytes, :artifact_quantization, :artifact_dtype, :memory_usage_bytes,
     :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
     :heard_at, :quantization_options, :artifact_options, :pinned, :keep_alive_seconds, :offload,
-    :fidelity, :force, :figures, :progressed_at
+    :fidelity, :force, :figures, :progressed_at, :measured_bytes
 );
 
 -- name: save_model!
@@ -64,7 +64,8 @@ UPDATE models SET
     fidelity = :fidelity,
     force = :force,
     figures = :figures,
-    progressed_at = :progressed_at
+    progressed_at = :progressed_at,
+    measured_bytes = :measured_bytes
 WHERE id = :id;
 
 
@@ -85,7 +86,7 @@ SELECT
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, force, figures,
-    progressed_at
+    progressed_at, measured_bytes
 FROM models
 WHERE id IN (
     SELECT id FROM models

@@ -23,6 +23,7 @@ _MODELS = (
     "ADD COLUMN fidelity json",
     "ADD COLUMN force boolean NOT NULL DEFAULT false",
     "ADD COLUMN figures json",
+    "ADD COLUMN measured_bytes bigint",
     "ADD COLUMN progressed_at timestamptz",
 )
 
@@ -53,6 +54,7 @@ def upgrade() -> None:
         "UPDATE models SET artifact_options = quantization_options "
         "WHERE artifact_quantization IS NOT NULL"
     )
+    op.execute("UPDATE models SET measured_bytes = memory_usage_bytes")
     # A load under way is judged from now on.
     op.execute("UPDATE models SET progressed_at = heard_at WHERE phase IN ('preparing', 'placing')")
     op.execute(_TURNS)
