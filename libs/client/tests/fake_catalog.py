@@ -10,6 +10,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+from mistudio_contracts import events, subjects
 from mistudio_servicekit.bus import Publisher, create_broker
 from mistudio_servicekit.lifecycle import ServiceApp
 from mistudio_servicekit.rpc import serve
@@ -51,6 +52,22 @@ class FakeCatalog:
     def release(self) -> None:
         """Let them go on."""
         self._loop.call_soon_threadsafe(self.rows.going.set)
+
+    def try_again(self, model_id: str, message: str) -> None:
+        """Tell that the load under way is tried again."""
+        model = self.rows.models[model_id]
+        told = self.rows.tell(
+            subjects.MODEL_LOAD_PROGRESS,
+            events.ModelLoadProgress,
+            model_id=model_id,
+            task_id=model.task_id,
+            status=model.status,
+            stage=model.stage,
+            progress=model.progress,
+            message=message,
+            retry=1,
+        )
+        asyncio.run_coroutine_threadsafe(told, self._loop).result(30)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

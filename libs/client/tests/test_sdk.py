@@ -57,6 +57,23 @@ def test_waiting_hears_of_an_end_that_comes_after_it_began(site: Site, client: C
     assert ready.status is ModelStatus.READY
 
 
+def test_waiting_hears_that_a_load_is_tried_again_and_why(site: Site, client: Client) -> None:
+    why = "Trying again (1 of 3) in 1 s: The hub does not answer."
+    site.catalog.hold()
+    model = client.models.add("gpt2", auto_load=True)
+    heard: list[str] = []
+
+    def on_progress(progress: float, what: str) -> None:
+        if not heard:
+            site.catalog.try_again(model.id, why)
+        heard.append(what)
+        if what == why:
+            site.catalog.release()
+
+    assert client.models.wait(model.id, on_progress=on_progress, timeout=30).status == "ready"
+    assert why in heard
+
+
 def test_a_failed_load_raises_its_reason(site: Site, client: Client) -> None:
     site.catalog.rows.fail = ErrorBody(
         code=ErrorCode.MODEL_LOAD_FAILED, message="The checksum differs.", details={"reason": "sum"}

@@ -138,7 +138,7 @@ async def test_a_retry_is_told_and_a_stuck_load_is_ended(settings: CatalogSettin
         )
         await world.publish(subjects.LIVE_LOAD, retry)
         told = await world.event(subjects.MODEL_LOAD_PROGRESS, model_id=model.id)
-        assert told["message"] == retry.message
+        assert (told["message"], told["retry"]) == (retry.message, 1)
         failed = await world.event(subjects.MODEL_FAILED, model_id=model.id)
         assert (failed["task_id"], failed["error"]["code"]) == (task, ErrorCode.MODEL_LOAD_FAILED)
         assert failed["error"]["details"]["reason"] == "stalled"

@@ -251,8 +251,9 @@ class Models:
 
         def on_frame(frame: Frame) -> None:
             if on_progress is not None and frame.type == "model:loading":
-                what = frame.data.get("stage") or frame.data.get("message") or "waiting"
-                on_progress(float(frame.data.get("progress", 0.0)), str(what))
+                stage, message = frame.data.get("stage"), frame.data.get("message")
+                what = message if frame.data.get("retry") else stage or message
+                on_progress(float(frame.data.get("progress", 0.0)), str(what or "waiting"))
 
         model = wait_until(
             EventStream(
