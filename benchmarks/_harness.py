@@ -19,8 +19,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numpy")
 
-Job = Callable[[], None]
-"""One run of a contender, timed from call to return."""
+Job = Callable[[], object]
+"""One run of a contender, timed from call to return; what it returns is called, untimed, after."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,19 @@ class Contender:
 
 def _serve(pipe: Connection, prepare: Callable[..., Job], arguments: tuple[Any, ...]) -> None:
     job = prepare(*arguments)
-    job()  # A run that is not counted: pages, threads and kernels are warm afterwards.
+    _run(job)  # A run that is not counted: pages, threads and kernels are warm afterwards.
     pipe.send((0.0, 0.0))
     while pipe.recv():
-        cpu, start = _cpu_seconds(), time.perf_counter()
-        job()
-        pipe.send((time.perf_counter() - start, _cpu_seconds() - cpu))
+        pipe.send(_run(job))
+
+
+def _run(job: Job) -> tuple[float, float]:
+    cpu, start = _cpu_seconds(), time.perf_counter()
+    tidy = job()
+    taken = time.perf_counter() - start, _cpu_seconds() - cpu
+    if callable(tidy):
+        tidy()
+    return taken
 
 
 def _cpu_seconds() -> float:

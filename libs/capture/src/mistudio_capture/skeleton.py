@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import init_empty_weights
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from transformers.initialization import no_init_weights
 from transformers.pytorch_utils import Conv1D
 
 from . import attention
@@ -36,13 +38,36 @@ def build(config: Any, dtype: torch.dtype) -> nn.Module:
         A transformers configuration.
     dtype
         Of the parameters.
+
+    Raises
+    ------
+    CaptureError
+        When a buffer is not computed with its module.
     """
     # Buffers such as rotary frequencies are in no checkpoint; they are computed here and now.
-    with init_empty_weights(include_buffers=False):
+    with init_empty_weights(include_buffers=False), no_init_weights(), _EmptyOnMeta():
         decoder: nn.Module = decoder_class(config)._from_config(
             config, dtype=dtype, attn_implementation=attention_of(config)
         )
+    unset = [name for name, buffer in decoder.named_buffers() if buffer.is_meta]
+    if unset:
+        raise CaptureError(f"nobody has computed the buffer {unset[0]}")
     return decoder.eval().requires_grad_(False)
+
+
+class _EmptyOnMeta(TorchFunctionMode):
+    """Makes ``torch.empty``, which is how modules make parameters, take no memory.
+
+    Weights that are made and thrown away leave holes in the heap, gigabytes of them.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        settings = dict(kwargs or {})
+        if func is torch.empty and settings.get("device") is None:
+            settings["device"] = "meta"
+        return func(*args, **settings)
 
 
 def linear_layers(decoder: nn.Module, blocks: nn.ModuleList) -> Iterator[tuple[str, nn.Module]]:
