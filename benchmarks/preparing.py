@@ -139,7 +139,7 @@ def theirs(home: Path, allowed: int | None) -> tuple[bool, str]:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=limit(allowed),  # noqa: PLW1509 - this process has no threads
+        preexec_fn=limit(allowed),
     )
     words = done.stderr.strip().splitlines()
     return done.returncode == 0, words[-1][:200] if words else f"exit {done.returncode}"
