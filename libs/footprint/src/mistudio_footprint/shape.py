@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .families import FAMILIES, Family, Fields
+from .layout import Layout, Widths, layout
+
 
 @dataclass(frozen=True)
 class DecoderShape:
     """What decides a decoder's bytes. Widths in elements, lengths in tokens.
 
-    ``gated`` says whether the MLP multiplies by a gate (Llama, Mistral), so has three matrices.
+    ``gated`` says whether the MLP multiplies by a gate (Llama, Mistral), so has three matrices;
+    ``head_dim`` may differ from ``hidden / heads``; ``activation`` is the MLP's function by the
+    config's name; ``window`` is the longest that a token looks back, None for all.
     """
 
     hidden: int
@@ -22,43 +27,73 @@ class DecoderShape:
     vocab: int
     context: int
     gated: bool
+    head_dim: int
+    model_type: str
+    activation: str
+    window: int | None
+    alibi: bool
+    layout: Layout
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> DecoderShape:
-        """Read the shape, under GPT-2's names or Llama's.
+        """Read the shape of one of :data:`~mistudio_footprint.families.FAMILIES`.
+
+        A config that names no ``model_type`` is GPT-2's or Llama's, by its names.
 
         Raises
         ------
+        UnknownFamily
+            Naming the ``model_type``.
         KeyError
             Naming the first field that is missing.
+        ValueError
+            Naming a field that is no positive number.
         """
-        hidden = _first(config, "hidden_size", "n_embd")
-        heads = _first(config, "num_attention_heads", "n_head")
-        gated = "intermediate_size" in config
+        fields = Fields.of(config)
+        parameters, widths = layout(fields), Widths.of(fields)
+        window = fields.get("sliding_window")
+        used = fields.get("use_sliding_window")
         return cls(
-            hidden=hidden,
-            layers=_first(config, "num_hidden_layers", "n_layer"),
-            heads=heads,
-            kv_heads=int(config.get("num_key_value_heads") or heads),
-            intermediate=int(
-                config.get("intermediate_size") or config.get("n_inner") or 4 * hidden
-            ),
-            vocab=_first(config, "vocab_size"),
-            context=_first(config, "max_position_embeddings", "n_positions", "n_ctx"),
-            gated=gated,
+            hidden=widths.hidden,
+            layers=parameters.layers,
+            heads=widths.heads,
+            kv_heads=widths.kv_heads,
+            intermediate=widths.intermediate,
+            vocab=fields.number("vocab_size"),
+            context=_context(fields),
+            gated=fields.family.gated,
+            head_dim=widths.head_dim,
+            model_type=fields.model_type,
+            activation=_activation(fields),
+            window=window if isinstance(window, int) and used is not False else None,
+            alibi=fields.model_type == "bloom" or fields.flag("alibi"),
+            layout=parameters,
         )
+
+    @property
+    def family(self) -> Family:
+        """The family's entry of the table."""
+        return FAMILIES[self.model_type]
 
     @property
     def block_parameters(self) -> int:
         """Matrix elements of one block; norms and biases are below a thousandth of them."""
-        kv = self.hidden * self.kv_heads // self.heads
-        attention = 2 * self.hidden * self.hidden + 2 * self.hidden * kv
-        mlp = (3 if self.gated else 2) * self.hidden * self.intermediate
-        return attention + mlp
+        return sum(m.elements for m in self.layout.matrices) + self.layout.experts
 
 
-def _first(config: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        if config.get(name) is not None:
-            return int(config[name])
-    raise KeyError(names[0])
+def _context(fields: Fields) -> int:
+    if fields.config.get("n_ctx") is not None and fields.model_type == "gpt2":
+        return fields.number("max_position_embeddings", fields.number("n_ctx"))
+    return fields.number("max_position_embeddings")
+
+
+def _activation(fields: Fields) -> str:
+    if fields.model_type == "bloom":
+        return "gelu_new"
+    names = ("activation_function", "hidden_activation", "activation", "hidden_act")
+    told = next((fields.config[n] for n in names if fields.config.get(n)), None)
+    if told is not None:
+        return str(told)
+    if fields.model_type in ("gpt2", "gpt_neo", "gptj", "phi"):
+        return "gelu_new"
+    return "relu" if fields.model_type == "opt" else "gelu"
