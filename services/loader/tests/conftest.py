@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,56 @@ _ARCHITECTURES = {
 }
 
 
-def _shapes(family: str, width: int) -> dict[str, tuple[int, ...]]:
+def _shapes(family: str, width: int, vocab: int = 512) -> dict[str, tuple[int, ...]]:
+    wide = 4 * width if family == "gpt2" else 2 * width
     if family == "gpt2":
-        found: dict[str, tuple[int, ...]] = {
-            "transformer.wte.weight": (512, width),
+        beside: dict[str, tuple[int, ...]] = {
+            "transformer.wte.weight": (vocab, width),
             "transformer.wpe.weight": (256, width),
             "transformer.ln_f.weight": (width,),
+            "transformer.ln_f.bias": (width,),
         }
-        for layer in range(4):
-            found[f"transformer.h.{layer}.attn.c_attn.weight"] = (width, 3 * width)
-            found[f"transformer.h.{layer}.attn.c_attn.bias"] = (3 * width,)
-            found[f"transformer.h.{layer}.mlp.c_fc.weight"] = (width, 4 * width)
-            found[f"transformer.h.{layer}.mlp.c_proj.weight"] = (4 * width, width)
-        return found
-    found = {
-        "model.embed_tokens.weight": (512, width),
-        "model.norm.weight": (width,),
-        "lm_head.weight": (512, width),
-    }
-    for layer in range(4):
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            found[f"model.layers.{layer}.self_attn.{name}.weight"] = (width, width)
-    return found
+        block: dict[str, tuple[int, ...]] = {
+            "attn.c_attn.weight": (width, 3 * width),
+            "attn.c_attn.bias": (3 * width,),
+            "attn.c_proj.weight": (width, width),
+            "mlp.c_fc.weight": (width, wide),
+            "mlp.c_fc.bias": (wide,),
+            "mlp.c_proj.weight": (wide, width),
+        }
+        for name in ("ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias"):
+            block[name] = (width,)
+        block |= {"attn.c_proj.bias": (width,), "mlp.c_proj.bias": (width,)}
+        blocks = "transformer.h"
+    else:
+        beside = {
+            "model.embed_tokens.weight": (vocab, width),
+            "model.norm.weight": (width,),
+            "lm_head.weight": (vocab, width),
+        }
+        block = {f"self_attn.{name}_proj.weight": (width, width) for name in "qkvo"}
+        block |= {f"mlp.{name}_proj.weight": (wide, width) for name in ("gate", "up")}
+        block |= {"mlp.down_proj.weight": (width, wide), "input_layernorm.weight": (width,)}
+        block["post_attention_layernorm.weight"] = (width,)
+        blocks = "model.layers"
+    inside = {f"{blocks}.{n}.{name}": shape for n in range(4) for name, shape in block.items()}
+    return beside | inside
+
+
+def write_zeros(directory: Path, size: int) -> None:
+    """Give a GPT-2 checkpoint a vocabulary of ``size`` float32 bytes that take no disk."""
+    vocab = size // (4 * 64)
+    edit_config(directory, vocab_size=vocab)
+    header: dict[str, Any] = {}
+    position = 0
+    for name, shape in _shapes("gpt2", 64, vocab).items():
+        end = position + 4 * prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [position, end]}
+        position = end
+    raw = json.dumps(header).encode()
+    with (directory / "model.safetensors").open("wb") as stream:
+        stream.write(len(raw).to_bytes(8, "little") + raw)
+        stream.truncate(8 + len(raw) + position)
 
 
 @pytest.fixture(scope="session")
@@ -184,6 +213,12 @@ def edit_config(directory: Path, **changes: Any) -> None:
     config = json.loads(path.read_text())
     config.update(changes)
     path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+@pytest.fixture
+def zeros() -> Callable[[Path, int], None]:
+    """Return :func:`write_zeros`."""
+    return write_zeros
 
 
 @pytest.fixture

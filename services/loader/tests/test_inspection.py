@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from mistudio_contracts import Dtype
 from mistudio_contracts.errors import InvalidInput
-from mistudio_loader.services.checkpoints import LocalCheckpoint, inspect
+from mistudio_loader.services.checkpoints import LocalCheckpoint
+from mistudio_loader.services.inspection import inspect
 from mistudio_loader.storage.roots import LocalRoots
 
 GPT2 = {"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "vocab_size": 9}
@@ -73,7 +74,10 @@ def test_the_dtype_is_that_of_most_weights(checkpoint: Any) -> None:
         ({"n_embd": "wide"}, "corrupt_config"),
         ({"vocab_size": True}, "corrupt_config"),
         ({"architectures": "GPT2LMHeadModel"}, "corrupt_config"),
-        ({"quantization_config": {"load_in_4bit": True}}, "already_quantized"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "already_quantized"),
+        ({"quantization_config": {"load_in_4bit": True}}, "corrupt_weights"),
+        ({"vocab_size": 511}, "wrong_shape"),
+        ({"n_layer": 5}, "missing_tensors"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused(
@@ -103,7 +107,7 @@ def test_a_directory_without_weights_is_refused(checkpoint: Any) -> None:
     assert refused(directory).details["reason"] == "no_weights"
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
+@pytest.mark.parametrize("name", ["model.bin", "model.pt", "consolidated.00.pth"])
 def test_pickled_weights_are_refused_unread(checkpoint: Any, name: str) -> None:
     directory = checkpoint()
     (directory / "model.safetensors").rename(directory / name)

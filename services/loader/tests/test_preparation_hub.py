@@ -220,11 +220,11 @@ def test_what_is_no_hub_id_never_reaches_the_hub(
 
 def test_pickle_is_refused_before_it_is_fetched(prepare_from: Any, hub: FakeHub) -> None:
     config = b'{"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "vocab_size": 9}'
-    hub.add_model(REPO, {"config.json": config, "pytorch_model.bin": b"\x80"})
+    hub.add_model(REPO, {"config.json": config, "consolidated.00.pth": b"\x80"})
     with pytest.raises(InvalidInput) as caught:
         prepare_from.from_hub(REPO)
     assert caught.value.details["reason"] == "pickle_refused"
-    assert hub.seen("pytorch_model.bin") == []
+    assert hub.seen("consolidated") == []
 
 
 def test_a_full_disk_is_told_before_the_transfer(

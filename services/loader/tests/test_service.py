@@ -124,7 +124,9 @@ async def loader(settings: LoaderSettings) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def long_work(hub: FakeHub, wide: Path, checkpoint: Any) -> Callable[[str], PrepareModel]:
+def long_work(
+    hub: FakeHub, wide: Path, checkpoint: Any, zeros: Any
+) -> Callable[[str], PrepareModel]:
     """Return a function that gives an order which stays in a stage for a while."""
 
     def give(stage: str) -> PrepareModel:
@@ -132,19 +134,10 @@ def long_work(hub: FakeHub, wide: Path, checkpoint: Any) -> Callable[[str], Prep
             hub.add_model("a/b", wide)
             hub.hold("/cdn/model.safetensors", 1_500_000, skip=1)
             return order_of("a/b", source=Source.HUGGINGFACE, quantization=Quantization.BF16)
-        write_zeros(checkpoint("gpt2", "large") / "model.safetensors", 2**29)
+        zeros(checkpoint("gpt2", "large"), 2**29)
         return order_of("large", quantization=Quantization.FP16)
 
     return give
-
-
-def write_zeros(path: Path, size: int) -> None:
-    """Write a weight file of one float32 tensor of zeros that takes no room on the disk."""
-    tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
-    raw = json.dumps({"big": tensor}).encode()
-    with path.open("wb") as stream:
-        stream.write(len(raw).to_bytes(8, "little") + raw)
-        stream.truncate(8 + len(raw) + size)
 
 
 def order_of(identifier: str, **fields: Any) -> PrepareModel:

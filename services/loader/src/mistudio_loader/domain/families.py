@@ -33,7 +33,7 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("bloom", "BloomForCausalLM", ("BloomModel",), num_layers="n_layer"),
+    Family("bloom", "BloomForCausalLM", ("BloomModel",), "n_embed", "n_layer"),
     Family("falcon", "FalconForCausalLM", ("FalconModel",)),
     Family("gemma2", "Gemma2ForCausalLM", ("Gemma2Model",)),
     Family("gemma3_text", "Gemma3ForCausalLM", ("Gemma3TextModel",)),
@@ -79,7 +79,7 @@ def read_config(config: Any) -> Dimensions:
     Raises
     ------
     InvalidInput
-        ``reason`` is ``corrupt_config``, ``unsupported_architecture`` or ``already_quantized``.
+        ``reason`` is ``corrupt_config`` or ``unsupported_architecture``.
     """
     if not isinstance(config, dict):
         raise corrupt_config("config.json is not a JSON object.")
@@ -98,13 +98,6 @@ def read_config(config: Any) -> Dimensions:
             reason="unsupported_architecture",
             remedy=f"Use a causal language model of one of: {', '.join(supported())}.",
             supported=supported(),
-        )
-    if config.get("quantization_config"):
-        raise InvalidInput(
-            "The checkpoint is already quantised.",
-            field="model_identifier",
-            reason="already_quantized",
-            remedy="Use the original checkpoint in float32, float16 or bfloat16.",
         )
     context = _number(config, family.context_length, "n_ctx", required=False)
     return Dimensions(

@@ -1,32 +1,19 @@
-"""A checkpoint as inspection and preparation see it, wherever it lies."""
+"""Where a checkpoint lies, and how its files are read there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from mistudio_contracts import Source
 from mistudio_contracts.errors import InvalidInput
-from mistudio_contracts.values import ModelFacts
-from mistudio_loader.domain.checkpoint import (
-    CONFIG,
-    INDEX,
-    Selection,
-    check_index,
-    parse_index,
-    select,
-)
-from mistudio_loader.domain.families import corrupt_config, read_config
-from mistudio_loader.domain.headers import Header, count_parameters, majority_dtype, read_header
+from mistudio_loader.domain.checkpoint import CONFIG
+from mistudio_loader.domain.headers import Header, read_header
 from mistudio_loader.hub.client import HubClient, Repository
 from mistudio_loader.storage.roots import LocalRoots
 
 _MAX_SMALL_BYTES = 256 * 1024 * 1024
-_PARALLEL_HEADERS = 8
 
 
 class Checkpoint(Protocol):
@@ -140,70 +127,3 @@ def open_checkpoint(
         if entry.is_symlink():
             roots.resolve(str(entry), "model_identifier")
     return LocalCheckpoint(path)
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """A checkpoint that can be prepared: what it is, its files and their headers."""
-
-    facts: ModelFacts
-    selection: Selection
-    headers: dict[str, Header]
-
-
-def inspect(checkpoint: Checkpoint) -> Inspection:
-    """Read a checkpoint's config and weight headers, and check that it can be prepared.
-
-    Raises
-    ------
-    InvalidInput
-        ``reason`` is one of ``no_config``, ``corrupt_config``, ``unsupported_architecture``,
-        ``already_quantized``, ``no_weights``, ``pickle_refused``, ``missing_shards``,
-        ``corrupt_weights`` and ``unsupported_dtype``.
-    ServiceUnavailable
-        The hub does not answer.
-    """
-    names = checkpoint.names()
-    weight_map = parse_index(checkpoint.read(INDEX)) if INDEX in names else None
-    config = parse_config(checkpoint.read(CONFIG)) if CONFIG in names else None
-    dimensions = read_config(config) if config is not None else None
-    selection = select(names, weight_map)
-    if config is None or dimensions is None:
-        raise corrupt_config("There is no config.json.")
-    with ThreadPoolExecutor(_PARALLEL_HEADERS) as pool:
-        headers = dict(
-            zip(selection.weights, pool.map(checkpoint.header, selection.weights), strict=True)
-        )
-    if weight_map:
-        check_index(weight_map, {f: {t.name for t in h.tensors} for f, h in headers.items()})
-    facts = ModelFacts(
-        model_type=dimensions.model_type,
-        architecture=dimensions.architecture,
-        config=config,
-        parameter_count=count_parameters(headers.values()),
-        hidden_size=dimensions.hidden_size,
-        num_layers=dimensions.num_layers,
-        vocab_size=dimensions.vocab_size,
-        context_length=dimensions.context_length,
-        dtype=majority_dtype(headers.values()),
-        weight_bytes=sum(checkpoint.size(name) for name in selection.weights),
-        revision=checkpoint.revision,
-    )
-    return Inspection(facts, selection, headers)
-
-
-def parse_config(raw: bytes) -> dict[str, object]:
-    """Parse ``config.json``.
-
-    Raises
-    ------
-    InvalidInput
-        ``reason`` is ``corrupt_config``.
-    """
-    try:
-        parsed = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise corrupt_config("config.json is not valid JSON.") from None
-    if not isinstance(parsed, dict):
-        raise corrupt_config("config.json is not a JSON object.")
-    return parsed

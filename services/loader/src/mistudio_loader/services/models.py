@@ -22,8 +22,9 @@ from mistudio_loader.storage.staging import Workshop
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.cancellation import Cancellations
 
-from .checkpoints import inspect, open_checkpoint
+from .checkpoints import open_checkpoint
 from .children import ChildDied, Children
+from .inspection import inspect
 from .reporting import LiveProgress
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Models:
         Raises
         ------
         InvalidInput, ServiceUnavailable
-            See :func:`~.checkpoints.inspect` and :func:`~.checkpoints.open_checkpoint`.
+            See :func:`~.inspection.inspect` and :func:`~.checkpoints.open_checkpoint`.
         """
 
         def work() -> ModelFacts:

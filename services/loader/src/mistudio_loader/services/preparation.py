@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from mistudio_contracts import Dtype, LoadStage, Quantization, Source
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
-from mistudio_contracts.values import Fidelity
-from mistudio_loader.domain.checkpoint import (
-    CONFIG,
-    Selection,
-)
+from mistudio_contracts.values import Fidelity, QuantizationOptions
+from mistudio_loader.domain.checkpoint import CONFIG, WeightFormat
 from mistudio_loader.domain.fingerprint import artifact_fingerprint
-from mistudio_loader.domain.headers import cast_layout
 from mistudio_loader.domain.progress import Step
 from mistudio_loader.domain.recipes import QUANTIZED, check_family, quantization_config
 from mistudio_loader.hub.client import HubClient
@@ -31,12 +27,14 @@ from mistudio_loader.storage.disk import disk_errors, require_space, write_file
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
 
-from .casting import Written
-from .checkpoints import HubCheckpoint, Inspection, LocalCheckpoint, inspect, open_checkpoint
+from .checkpoints import HubCheckpoint, LocalCheckpoint, open_checkpoint
+from .converting import as_safetensors
 from .fetching import Fetched, fetch
 from .fidelity import measure
+from .inspection import Inspection, inspect
 from .quantizing import Matrices, find_matrices
-from .writing import COMPARING, without_paths, write_small, write_weights
+from .room import needed_bytes
+from .writing import COMPARING, warnings_of, without_paths, write_small, write_weights
 
 _TARGETS: dict[Quantization, Dtype] = {
     Quantization.FP16: Dtype.FLOAT16,
@@ -85,13 +83,19 @@ class Preparation:
             lambda: HubClient(job.endpoint, job.token),
         )
         inspection = inspect(checkpoint)
-        dtype = self._target_dtype(inspection)
-        check_family(inspection.facts.model_type, job.quantization)
+        self._check_wanted(inspection)
         with disk_errors(job.root):
             small = {name: checkpoint.read(name) for name in inspection.selection.small}
             if isinstance(checkpoint, HubCheckpoint):
-                return self._from_hub(checkpoint, inspection, small, dtype)
-            return self._from_directory(checkpoint, inspection, small, dtype)
+                return self._from_hub(checkpoint, inspection, small)
+            return self._from_directory(checkpoint, inspection, small)
+
+    def _check_wanted(self, inspection: Inspection) -> None:
+        check_family(inspection.facts.model_type, self._job.quantization)
+        if inspection.stored is not None:
+            inspection.stored.check_wanted(self._job.quantization)
+        if inspection.selection.format is WeightFormat.SAFETENSORS:
+            self._target_dtype(inspection)
 
     def _target_dtype(self, inspection: Inspection) -> Dtype:
         wanted = self._job.quantization
@@ -106,19 +110,21 @@ class Preparation:
             )
         return inspection.facts.dtype
 
+    def _format(self, inspection: Inspection) -> tuple[Quantization, QuantizationOptions]:
+        """Return what the artifact is to be; a quantised checkpoint stays what it is."""
+        if inspection.stored is not None:
+            return inspection.stored.quantization, inspection.stored.options
+        return self._job.quantization, self._job.quantization_options
+
     def _matrices(self, inspection: Inspection, dtype: Dtype) -> Matrices | None:
-        if self._job.quantization not in QUANTIZED:
+        quantization, options = self._format(inspection)
+        if quantization not in QUANTIZED or inspection.stored is not None:
             return None
         names = {t.name for header in inspection.headers.values() for t in header.tensors}
-        options = self._job.quantization_options
-        return find_matrices(inspection.facts.config, names, self._job.quantization, options, dtype)
+        return find_matrices(inspection.facts.config, names, quantization, options, dtype)
 
     def _from_hub(
-        self,
-        checkpoint: HubCheckpoint,
-        inspection: Inspection,
-        small: dict[str, bytes],
-        dtype: Dtype,
+        self, checkpoint: HubCheckpoint, inspection: Inspection, small: dict[str, bytes]
     ) -> Prepared:
         announced = {n: checkpoint.repository.files[n].sha256 for n in inspection.selection.weights}
         found = self._existing(inspection, small, announced)
@@ -129,20 +135,16 @@ class Preparation:
             inspection.selection.weights,
             self._job.root,
             self._tell,
-            self._job.reserve_bytes + self._cast_bytes(inspection, dtype),
+            self._job.reserve_bytes + needed_bytes(inspection, self._job.quantization, linked=True),
         ) as fetched:
             found = self._existing(inspection, small, dict(fetched.digests))
             if found is None:
-                found = self._make(inspection, small, dtype, fetched)
+                found = self._make(inspection, small, fetched)
             fetched.done()
         return found
 
     def _from_directory(
-        self,
-        checkpoint: LocalCheckpoint,
-        inspection: Inspection,
-        small: dict[str, bytes],
-        dtype: Dtype,
+        self, checkpoint: LocalCheckpoint, inspection: Inspection, small: dict[str, bytes]
     ) -> Prepared:
         self._tell(Step(LoadStage.VERIFYING, "Looking for an artifact of the same files."))
         directory, names = checkpoint.directory, inspection.selection.weights
@@ -151,28 +153,18 @@ class Preparation:
         found = self._existing(inspection, small, digests)
         if found:
             return found
-        needed = self._cast_bytes(inspection, dtype)
-        if self._job.quantization is Quantization.NONE:
-            needed = inspection.facts.weight_bytes or 0
+        needed = needed_bytes(inspection, self._job.quantization, linked=False)
         require_space(self._job.root, needed, self._job.reserve_bytes)
-        return self._make(inspection, small, dtype, Fetched(directory, digests), stamps)
-
-    def _cast_bytes(self, inspection: Inspection, dtype: Dtype) -> int:
-        if self._job.quantization is Quantization.NONE:
-            return 0
-        layouts = (cast_layout(header, dtype) for header in inspection.headers.values())
-        # Quantised weights are smaller than cast ones: room for those is room enough.
-        return sum(layout[-1].end for layout in layouts if layout)
+        return self._make(inspection, small, Fetched(directory, digests), stamps)
 
     def _fingerprint(
-        self, selection: Selection, small: dict[str, bytes], weights: dict[str, str]
+        self, inspection: Inspection, small: dict[str, bytes], weights: Mapping[str, str]
     ) -> str:
         return artifact_fingerprint(
             weights,
-            _sha256(small[CONFIG]),
-            {name: _sha256(small[name]) for name in selection.tokenizer},
-            self._job.quantization,
-            self._job.quantization_options,
+            _sha256(small.get(CONFIG, b"")),
+            {name: _sha256(small[name]) for name in inspection.selection.tokenizer},
+            *self._format(inspection),
         )
 
     def _existing(
@@ -181,38 +173,45 @@ class Preparation:
         known = {name: digest for name, digest in digests.items() if digest is not None}
         if len(known) != len(digests):
             return None
-        fingerprint = self._fingerprint(inspection.selection, small, known)
+        fingerprint = self._fingerprint(inspection, small, known)
         manifest = find_artifact(self._job.root, fingerprint)
         if manifest is None:
             return None
-        return Prepared(
-            facts=inspection.facts, artifact=manifest.artifact(), fidelity=manifest.fidelity
-        )
+        facts = inspection.facts
+        if inspection.selection.format is not WeightFormat.SAFETENSORS:
+            # Only the conversion could tell dtype and parameters.
+            facts = manifest.facts.model_copy(update={"revision": facts.revision})
+        return Prepared(facts=facts, artifact=manifest.artifact(), fidelity=manifest.fidelity)
 
     def _make(
         self,
         inspection: Inspection,
         small: dict[str, bytes],
-        dtype: Dtype,
         fetched: Fetched,
         stamps: dict[str, Stamp] | None = None,
     ) -> Prepared:
-        cast_to = None if self._job.quantization is Quantization.NONE else dtype
-        quantization, options = self._job.quantization, self._job.quantization_options
-        matrices = self._matrices(inspection, dtype)
-        with self._workshop.stage(self._job.task_id) as staging:
-            written = write_weights(inspection, fetched, staging, cast_to, matrices, self._tell)
-            for name, done in written.items():
-                self._check_source(fetched, name, done, stamps)
-            files = write_small(
-                inspection, small, staging, dtype, quantization_config(quantization, options)
-            )
-            fidelity = self._compare(inspection, fetched, staging) if matrices else None
+        quantization, options = self._format(inspection)
+        with (
+            as_safetensors(
+                inspection, small, fetched, self._workshop, self._job.task_id, self._tell
+            ) as source,
+            self._workshop.stage(self._job.task_id) as staging,
+        ):
+            made = source.inspection
+            dtype = self._target_dtype(made)
+            cast_to = None if self._job.quantization is Quantization.NONE or made.stored else dtype
+            matrices = self._matrices(made, dtype)
+            written = write_weights(made, source.fetched, staging, cast_to, matrices, self._tell)
+            sources = source.origins or {n: w.source_sha256 for n, w in written.items()}
+            for name, digest in sources.items():
+                self._check_source(fetched, name, digest, stamps)
+            kept = None if made.stored else quantization_config(quantization, options)
+            files = write_small(made, source.small, staging, dtype, kept)
+            fidelity = self._compare(made, source.fetched, staging) if matrices else None
             files += [
                 StoredFile(name=n, bytes=w.bytes, sha256=w.sha256) for n, w in written.items()
             ]
-            sources = {name: done.source_sha256 for name, done in written.items()}
-            fingerprint = self._fingerprint(inspection.selection, small, sources)
+            fingerprint = self._fingerprint(inspection, small, sources)
             from_hub = self._job.source is Source.HUGGINGFACE
             manifest = ArtifactManifest(
                 fingerprint=fingerprint,
@@ -225,18 +224,19 @@ class Preparation:
                 bytes=sum(done.bytes for done in written.values()),
                 files=sorted(files, key=lambda f: f.name),
                 source_sha256={**sources, **{name: _sha256(raw) for name, raw in small.items()}},
-                facts=without_paths(inspection.facts),
+                facts=without_paths(made.facts),
                 fidelity=fidelity,
+                warnings=warnings_of(made),
                 tools=_tools(),
             )
             write_file(staging / MANIFEST, manifest.to_bytes())
             if find_artifact(self._job.root, fingerprint) is None:
                 self._workshop.remove(fingerprint)
             self._workshop.publish(staging, fingerprint)
-        return Prepared(facts=inspection.facts, artifact=manifest.artifact(), fidelity=fidelity)
+        return Prepared(facts=made.facts, artifact=manifest.artifact(), fidelity=fidelity)
 
     def _compare(self, inspection: Inspection, fetched: Fetched, staging: Path) -> Fidelity:
-        total = inspection.facts.weight_bytes or 0
+        total = inspection.file_bytes
 
         def tell_done(done: int, blocks: int) -> None:
             part = int(total * COMPARING * done / blocks)
@@ -253,10 +253,10 @@ class Preparation:
         return measure(inspection.facts.config, fetched.directory, names, staging, tell_done)
 
     def _check_source(
-        self, fetched: Fetched, name: str, done: Written, stamps: dict[str, Stamp] | None
+        self, fetched: Fetched, name: str, digest: str, stamps: dict[str, Stamp] | None
     ) -> None:
         known = fetched.digests[name]
-        changed = known is not None and known != done.source_sha256
+        changed = known is not None and known != digest
         if stamps is not None and not changed:
             changed = Stamp.of(fetched.directory / name) != stamps[name]
         if changed:
@@ -268,7 +268,7 @@ class Preparation:
                 remedy="Load the model again once the files are complete.",
             )
         if stamps is not None:
-            self._digests.put(fetched.directory / name, stamps[name], done.source_sha256)
+            self._digests.put(fetched.directory / name, stamps[name], digest)
 
 
 def _sha256(content: bytes) -> str:

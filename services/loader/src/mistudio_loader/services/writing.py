@@ -18,12 +18,14 @@ from mistudio_loader.storage.digests import canonical_json
 from mistudio_loader.storage.disk import write_file
 
 from .casting import Written, cast_file, copy_file, needs_cast
-from .checkpoints import Inspection
 from .fetching import Fetched
+from .inspection import Inspection
 from .quantizing import Matrices, quantize_file
 
 COMPARING = 0.5
 """The comparison with the reference takes so much of the time that quantising takes."""
+
+_NAMED = 20
 
 _NEVER_KEPT = ("auto_map", "_name_or_path")
 """Keys of a config that name remote code, or where its author kept the model."""
@@ -51,7 +53,7 @@ def write_weights(
     InvalidInput, ModelLoadFailed
         See :func:`~.casting.cast_file`.
     """
-    total = inspection.facts.weight_bytes or 0
+    total = inspection.file_bytes
     before = 0
     written: dict[str, Written] = {}
     message = f"Casting to {cast_to}." if cast_to else "Copying the weights."
@@ -134,6 +136,21 @@ def without_paths(facts: ModelFacts) -> ModelFacts:
     """Return facts whose config says nothing of where its author kept the model."""
     config = {key: value for key, value in facts.config.items() if key not in _NEVER_KEPT}
     return facts.model_copy(update={"config": config})
+
+
+def warnings_of(inspection: Inspection) -> list[str]:
+    """Return what is odd about a checkpoint that can nevertheless be used."""
+    tensors = inspection.tensors
+    if tensors is None:
+        return []
+    found = []
+    if tensors.unused:
+        more = "" if len(tensors.unused) <= _NAMED else f" and {len(tensors.unused) - _NAMED} more"
+        names = ", ".join(tensors.unused[:_NAMED])
+        found.append(f"Tensors that nothing uses were kept: {names}{more}.")
+    if tensors.headless:
+        found.append("The config promises a language-model head of its own; none is stored.")
+    return found
 
 
 def _header(path: Path) -> Header:

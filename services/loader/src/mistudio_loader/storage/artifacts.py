@@ -50,6 +50,9 @@ class ArtifactManifest(BaseModel):
     fidelity: Fidelity | None = Field(
         default=None, description="What quantising changed; null where nothing was quantised."
     )
+    warnings: list[str] = Field(
+        default_factory=list, description="What was odd about the checkpoint."
+    )
     tools: dict[str, str]
     created_at: UtcDatetime = Field(default_factory=utcnow)
 
