@@ -102,7 +102,7 @@ def broken_model(home: Path, source: Path, how: str) -> Path:
     if how == "no_weights":
         weights.unlink()
     elif how == "pickle_refused":
-        weights.rename(path / "pytorch_model.bin")
+        weights.rename(path / "model.bin")
     elif how == "unsupported_architecture":
         config = json.loads((path / "config.json").read_text())
         config.update(model_type="t5", architectures=["T5ForConditionalGeneration"])

@@ -33,7 +33,8 @@ def pickled(checkpoint: Any) -> Any:
         if parts == 1:
             torch.save(tensors, source / "pytorch_model.bin")
             return source
-        names, weight_map = sorted(tensors), {}
+        names = sorted(tensors)
+        weight_map: dict[str, str] = {}
         for part in range(parts):
             file = f"pytorch_model-{part + 1:05d}-of-{parts:05d}.bin"
             mine = names[part::parts]

@@ -14,6 +14,7 @@ from .values import (
     Failure,
     Fidelity,
     ModelFacts,
+    QuantizationOptions,
     ResidentModel,
     ShardPlan,
     Skipped,
@@ -49,6 +50,9 @@ class ModelPreparedReport(Report):
     model_id: Identifier
     facts: ModelFacts
     artifact: Artifact
+    quantization_options: QuantizationOptions | None = Field(
+        default=None, description="Of a checkpoint that was quantised already; else null."
+    )
     fidelity: Fidelity | None = None
     seconds: float = Field(ge=0)
 

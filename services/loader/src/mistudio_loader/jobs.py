@@ -28,10 +28,11 @@ class PrepareJob(BaseModel):
 
 
 class Prepared(BaseModel):
-    """What the child process answers."""
+    """What the child process answers; ``options`` of what was quantised already."""
 
     facts: ModelFacts
     artifact: Artifact
+    options: QuantizationOptions | None = None
     fidelity: Fidelity | None = None
 
 

@@ -144,6 +144,7 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
     if model.phase is not ModelPhase.PREPARING or model.task_id != report.task_id:
         return model, ()
     artifact = report.artifact
+    options = report.quantization_options or model.quantization_options
     placing = replace(
         model,
         **described(report.facts),
@@ -151,7 +152,10 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         fingerprint=artifact.fingerprint,
         artifact_bytes=artifact.bytes,
         artifact_quantization=artifact.quantization,
-        artifact_options=model.quantization_options,
+        artifact_options=options,
+        # A checkpoint that was quantised already stays what it is.
+        quantization=artifact.quantization,
+        quantization_options=options,
         artifact_dtype=artifact.dtype,
         fidelity=report.fidelity or _known_fidelity(model, artifact.fingerprint),
         measured_bytes=model.measured_bytes if model.fingerprint == artifact.fingerprint else None,

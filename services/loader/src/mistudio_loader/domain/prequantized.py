@@ -126,13 +126,8 @@ def original_parameters(headers: Mapping[str, Header]) -> int:
     return sum(t.elements * per_element.get(t.dtype, 0) for t in tensors if t.name not in state)
 
 
-def check_state(stored: Stored, tensors: Mapping[str, str]) -> None:
-    """Check that every quantised weight has its scales.
-
-    Parameters
-    ----------
-    tensors
-        Stored name → the file that holds it.
+def check_state(stored: Stored, headers: Mapping[str, Header]) -> None:
+    """Check that every quantised weight has its scales, and every scale its weight.
 
     Raises
     ------
@@ -140,22 +135,14 @@ def check_state(stored: Stored, tensors: Mapping[str, str]) -> None:
         ``reason`` is ``missing_tensors`` or, when no weight at all is quantised,
         ``corrupt_weights``.
     """
-    eight = stored.quantization is Quantization.INT8
-    marks = [n for n in tensors if n.endswith(".SCB" if eight else ".weight.absmax")]
-    if not marks:
-        raise corrupt(
-            min(tensors.values(), default=""), "no weight is quantised as its config says"
-        )
-    needed: set[str] = set()
-    for mark in marks:
-        if eight:
-            needed.add(f"{mark.removesuffix('.SCB')}.weight")
-            continue
-        weight = mark.removesuffix(".absmax")
-        kind = stored.options.int4_type.value
-        needed |= {weight, f"{weight}.quant_map", f"{weight}.quant_state.bitsandbytes__{kind}"}
-        if stored.options.double_quant:
-            needed |= {f"{weight}.nested_absmax", f"{weight}.nested_quant_map"}
+    tensors = {t.name: t for header in headers.values() for t in header.tensors}
+    state = state_names(tensors)
+    codes = "I8" if stored.quantization is Quantization.INT8 else "U8"
+    quantized = {n for n, t in tensors.items() if t.dtype == codes and n not in state}
+    quantized |= {_weight_of(name) for name in state}
+    if not quantized:
+        raise corrupt(min(headers), "no weight is quantised as its config says")
+    needed = {name for weight in quantized for name in (weight, *_state_of(weight, stored))}
     missing = sorted(needed - tensors.keys())
     if missing:
         raise InvalidInput(
@@ -166,6 +153,23 @@ def check_state(stored: Stored, tensors: Mapping[str, str]) -> None:
             missing_count=len(missing),
             remedy="Copy or download the checkpoint again.",
         )
+
+
+def _weight_of(name: str) -> str:
+    for suffix in _INT8_STATE:
+        if name.endswith(suffix):
+            return f"{name.removesuffix(suffix)}.weight"
+    return next(name.removesuffix(suffix) for suffix in _INT4_STATE if name.endswith(suffix))
+
+
+def _state_of(weight: str, stored: Stored) -> list[str]:
+    if stored.quantization is Quantization.INT8:
+        return [f"{weight.removesuffix('.weight')}.SCB"]
+    kind = stored.options.int4_type.value
+    suffixes = [".absmax", ".quant_map", f".quant_state.bitsandbytes__{kind}"]
+    if stored.options.double_quant:
+        suffixes += [".nested_absmax", ".nested_quant_map"]
+    return [weight + suffix for suffix in suffixes]
 
 
 def _unreadable(method: str) -> InvalidInput:

@@ -114,9 +114,9 @@ def examine(
         ``reason`` is ``missing_tensors``, ``wrong_shape``, ``corrupt_weights``, ``no_weights``
         or ``unsupported_dtype``.
     """
-    files = _files(headers)
+    _check_apart(headers)
     if stored is not None:
-        check_state(stored, files)
+        check_state(stored, headers)
     floats = headers if stored is None else unquantized(headers)
     dtype = majority_dtype(floats.values())
     shapes = {t.name: t.shape for header in headers.values() for t in header.tensors}
@@ -127,14 +127,13 @@ def examine(
     return Inspection(facts, selection, headers, stored, tensors)
 
 
-def _files(headers: dict[str, Header]) -> dict[str, str]:
+def _check_apart(headers: dict[str, Header]) -> None:
     found: dict[str, str] = {}
     for file, header in headers.items():
         for tensor in header.tensors:
             if tensor.name in found:
                 raise corrupt(file, f"{tensor.name} is in {found[tensor.name]} too")
             found[tensor.name] = file
-    return found
 
 
 def _facts(

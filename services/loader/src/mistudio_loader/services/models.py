@@ -93,6 +93,7 @@ class Models:
             model_id=order.model_id,
             facts=prepared.facts,
             artifact=prepared.artifact,
+            quantization_options=prepared.options,
             fidelity=prepared.fidelity,
             seconds=time.monotonic() - started,
         )

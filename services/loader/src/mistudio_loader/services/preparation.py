@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mistudio_contracts import Dtype, LoadStage, Quantization, Source
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
-from mistudio_contracts.values import Fidelity, QuantizationOptions
+from mistudio_contracts.values import Fidelity, ModelFacts, QuantizationOptions
 from mistudio_loader.domain.checkpoint import CONFIG, WeightFormat
 from mistudio_loader.domain.fingerprint import artifact_fingerprint
 from mistudio_loader.domain.progress import Step
@@ -181,7 +181,19 @@ class Preparation:
         if inspection.selection.format is not WeightFormat.SAFETENSORS:
             # Only the conversion could tell dtype and parameters.
             facts = manifest.facts.model_copy(update={"revision": facts.revision})
-        return Prepared(facts=facts, artifact=manifest.artifact(), fidelity=manifest.fidelity)
+        return self._prepared(inspection, facts, manifest)
+
+    @staticmethod
+    def _prepared(
+        inspection: Inspection, facts: ModelFacts, manifest: ArtifactManifest
+    ) -> Prepared:
+        options = inspection.stored.options if inspection.stored else None
+        return Prepared(
+            facts=facts,
+            artifact=manifest.artifact(),
+            options=options,
+            fidelity=manifest.fidelity,
+        )
 
     def _make(
         self,
@@ -233,7 +245,7 @@ class Preparation:
             if find_artifact(self._job.root, fingerprint) is None:
                 self._workshop.remove(fingerprint)
             self._workshop.publish(staging, fingerprint)
-        return Prepared(facts=made.facts, artifact=manifest.artifact(), fidelity=fidelity)
+        return self._prepared(inspection, made.facts, manifest)
 
     def _compare(self, inspection: Inspection, fetched: Fetched, staging: Path) -> Fidelity:
         total = inspection.file_bytes
