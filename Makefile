@@ -26,6 +26,10 @@ test: setup ## Every check and every test
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
+.PHONY: families
+families: setup ## Run every family in every format and write docs/families.md
+	@MISTUDIO_FAMILIES=all $(BIN)/pytest -n 0 tests/integration/test_families.py $(ARGS)
+
 .PHONY: unit
 unit: setup ## Only the fast tests, those beside the packages
 	@$(BIN)/pytest -n $(WORKERS) libs services $(ARGS)

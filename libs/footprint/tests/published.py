@@ -350,7 +350,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "falcon of another inner width": {**_FALCON, "ffn_hidden_size": 200},
     "opt without biases and scales": {
-        **{k: v for k, v in _SMALL.items() if k not in ("intermediate_size", "num_key_value_heads")},
+        **{
+            k: v for k, v in _SMALL.items() if k not in ("intermediate_size", "num_key_value_heads")
+        },
         "model_type": "opt",
         "ffn_dim": 160,
         "enable_bias": False,

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from .published import PUBLISHED, VARIANTS
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -14,6 +13,8 @@ from transformers.pytorch_utils import Conv1D
 from mistudio_footprint import DecoderShape, UnknownFamily
 from mistudio_footprint.families import FAMILIES
 from mistudio_testkit.models import TINY
+
+from .published import PUBLISHED, VARIANTS
 
 TINIES = {f"tiny {f}": {"model_type": f, "vocab_size": 320, **c} for f, c in TINY.items()}
 CONFIGS = {**PUBLISHED, **VARIANTS, **TINIES}

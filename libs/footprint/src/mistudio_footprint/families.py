@@ -187,9 +187,7 @@ FAMILIES: dict[str, Family] = {
         positions=2,
         rotaries=0,
     ),
-    "phi": Family(
-        qkv_bias=True, out_bias=True, head_bias=True, norms=1, qk_norm="phi", **_SHIFTED
-    ),
+    "phi": Family(qkv_bias=True, out_bias=True, head_bias=True, norms=1, qk_norm="phi", **_SHIFTED),
     "phi3": Family(fused_qkv=True, fused_gate=True),
     "qwen2": Family(defaults={"num_key_value_heads": 32}, qkv_bias=True),
     "qwen3": Family(

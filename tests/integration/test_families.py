@@ -1,0 +1,104 @@
+"""Every family in every format through the running system, and the table that says so.
+
+In the usual run each family goes through in one format, another one each; ``make families`` runs
+them all and writes ``docs/families.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import mistudio_activations
+from mistudio_contracts import Quantization
+from mistudio_testkit.families import Proof, Proofs
+from mistudio_testkit.models import TINY, ragged_texts, write_jsonl
+from mistudio_testkit.reference import relative_error, resid_post
+from mistudio_testkit.site import Json, Site
+
+pytestmark = pytest.mark.stack
+
+ALL = os.environ.get("MISTUDIO_FAMILIES") == "all"
+TABLE = Path(__file__).parents[2] / "docs" / "families.md"
+FORMATS = list(Quantization)
+FAMILIES = sorted(TINY)
+CASES = [
+    (family, each)
+    for i, family in enumerate(FAMILIES)
+    for each in (FORMATS if ALL else [FORMATS[i % len(FORMATS)]])
+]
+MOST = {
+    Quantization.NONE: 1e-5,
+    Quantization.FP16: 5e-3,
+    Quantization.BF16: 5e-2,
+    Quantization.INT8: 5e-2,
+    Quantization.INT4: 0.4,
+}
+"""How far a row may lie from plain transformers in float32 with the original weights."""
+
+TinyModel = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def proofs() -> Iterator[Proofs]:
+    """What the tests of this module found; written when all have run."""
+    found = Proofs()
+    yield found
+    if ALL:
+        TABLE.write_text(found.render(), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def dataset(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Json:
+    """A dozen ragged texts."""
+    path = tmp_path_factory.mktemp("families") / "ragged.jsonl"
+    return site.upload(write_jsonl(path, ragged_texts(12)))
+
+
+@pytest.mark.parametrize(("family", "quantization"), CASES, ids=str)
+def test_a_family_loads_runs_and_unloads_or_is_refused_with_the_reason(
+    site: Site,
+    tiny_model: TinyModel,
+    dataset: Json,
+    proofs: Proofs,
+    family: str,
+    quantization: Quantization,
+) -> None:
+    path = tiny_model(family)
+    model = site.load(site.register(path, quantization=quantization.value)["id"])
+    if model["status"] == "failed":
+        details = model["error"]["details"]
+        assert details["reason"] == "fused_experts", model["error"]
+        assert details["remedy"]
+        proofs.add(Proof(family, quantization.value, refused=model["error"]["message"]))
+        return
+    assert model["status"] == "ready"
+    done = site.extract(model["id"], dataset_id=dataset["id"], layer_indices=[0, -1])
+    assert done["status"] == "completed", done["error"]
+
+    store = mistudio_activations.open(done["storage_path"])
+    samples = [store.sample(i)["input_ids"].tolist() for i in range(store.samples)]
+    worst = 0.0
+    for layer, rows in resid_post(path, samples, [0, 3]).items():
+        column = store[f"layers.{layer}.resid_post"]
+        errors = [relative_error(column.sample(i), row) for i, row in enumerate(rows)]
+        worst = max(worst, *errors)
+    assert worst <= MOST[quantization]
+    if quantization in (Quantization.INT8, Quantization.INT4):
+        assert worst > MOST[Quantization.NONE], "it is quantised"
+        assert len(model["fidelity"]["layers"]) == 4
+
+    with site.frames(models=[model["id"]]) as frames:
+        site.ask("POST", f"/models/{model['id']}/unload")
+        frames.until("model:unloaded", model_id=model["id"])
+    assert site.ask("GET", f"/models/{model['id']}")["status"] == "unloaded"
+    proofs.add(Proof(family, quantization.value, error=worst, bytes=model["memory_usage_bytes"]))
+
+
+def test_the_table_names_every_family_and_format() -> None:
+    rows = [line for line in TABLE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == FAMILIES
+    assert all(row.count("|") == len(FORMATS) + 3 for row in rows)
