@@ -69,7 +69,8 @@ def make_checkpoint(directory: Path, layers: int) -> int:
     for name, shape in names:
         parts = name.split(".")
         groups.setdefault(parts[2] if parts[1] == "layers" else "rest", []).append((name, shape))
-    total, weight_map = 0, {}
+    total = 0
+    weight_map: dict[str, str] = {}
     for index, group in enumerate(groups.values(), start=1):
         file = f"model-{index:05d}-of-{len(groups):05d}.safetensors"
         tensors = {n: _weights(shape, generator) for n, shape in group}
@@ -179,10 +180,10 @@ def main() -> None:
             )
     table = Table("", "allowed", "done", "seconds", "peak so far", title="int4 of 4 GB of weights")
     for row in rows:
-        allowed = "any" if row["allowed_bytes"] is None else f"{row['allowed_bytes'] / GB:.1f} GB"
+        limited = "any" if row["allowed_bytes"] is None else f"{row['allowed_bytes'] / GB:.1f} GB"
         peak = f"{row['peak_resident_bytes_so_far'] / GB:.2f} GB"
         done = "yes" if row["succeeded"] else f"no: {row['last_words'][:60]}"
-        table.add_row(row["contender"], allowed, done, f"{row['seconds']:.0f}", peak)
+        table.add_row(row["contender"], limited, done, f"{row['seconds']:.0f}", peak)
     Console().print(table)
     write_result("preparing", {"weights_bytes": weights, "rows": rows})
     if not rows[0]["succeeded"]:
