@@ -1,4 +1,4 @@
-"""Bytes of weights and batches, and how many tokens one batch takes."""
+"""How many bytes a batch takes on the device, and how many tokens one batch takes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ DEVICE_TOKENS = 16_384
 
 LEAST_TOKENS = 64
 
+FLOAT32 = 4
+
 
 def weight_bytes(shape: DecoderShape, bytes_per_parameter: float) -> int:
-    """Return the bytes of the blocks and the input embedding, without a language-model head."""
-    parameters = shape.layers * shape.block_parameters + shape.vocab * shape.hidden
-    return int(parameters * bytes_per_parameter)
+    """Return the bytes of the decoder's parameters, without a language-model head."""
+    return int(shape.layout.decoder * bytes_per_parameter)
 
 
 def forward_bytes_per_token(
@@ -24,9 +25,9 @@ def forward_bytes_per_token(
 ) -> int:
     """Return the peak bytes that one token of a batch needs on the device.
 
-    One block is alive at a time: its residual stream in and out, queries, keys, values and
-    attention output, and the widest of the MLP (gate, up and their product); captured columns
-    wait in the store's dtype, twice, since one buffer is copied while the next is filled.
+    One block is alive at a time, see :func:`alive_elements`; captured columns wait in the store's
+    dtype, twice, since one buffer is copied while the next is filled. What attention without a
+    fused kernel needs grows with the length of a sample: see :func:`score_bytes`.
 
     Parameters
     ----------
@@ -37,11 +38,67 @@ def forward_bytes_per_token(
     compute_bytes, store_bytes
         Bytes of an element of the forward pass and of the store.
     """
-    kv = shape.hidden * shape.kv_heads // shape.heads
-    attention = 3 * shape.hidden + 2 * kv
-    mlp = (3 if shape.gated else 2) * shape.intermediate + 2 * shape.hidden
-    alive = 2 * shape.hidden + max(attention, mlp)
-    return alive * compute_bytes + 2 * hook_points * shape.hidden * store_bytes
+    alive = alive_elements(shape, compute_bytes) * compute_bytes
+    return alive + 2 * hook_points * shape.hidden * store_bytes
+
+
+def alive_elements(shape: DecoderShape, compute_bytes: int) -> int:
+    """Return the elements of activations that a token has alive at a block's widest moment.
+
+    Read off the modules of transformers 5. The decoder holds the embeddings, the block its
+    residual stream, and the part that runs its normed input. Attention then holds queries, keys
+    and values, and of the queries three more while rotary positions turn them, or attention's
+    output and its copy by token. The MLP holds two rows of the inner width, with a gate three,
+    and four where its activation is written out in single operations, which only float32 fuses.
+    A norm holds its input and two copies in float32.
+    """
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    attention = 4 * query + 2 * key
+    written_out = shape.activation in _WRITTEN_OUT and (
+        compute_bytes != FLOAT32 or shape.model_type == "bloom"
+    )
+    inner = 3 if shape.gated else 2
+    mlp = max(inner, 4 if written_out else 0) * shape.intermediate + shape.hidden
+    norm = 3 * shape.hidden * FLOAT32 // compute_bytes
+    return 3 * shape.hidden + max(attention, mlp, norm)
+
+
+_WRITTEN_OUT = frozenset({"gelu_new", "gelu_fast"})
+"""Activations that transformers computes operation by operation."""
+
+
+def score_bytes(
+    shape: DecoderShape, samples: int, length: int, compute_bytes: int, kind: str
+) -> int:
+    """Return the bytes of a batch's attention scores and masks, ``samples`` of ``length`` tokens.
+
+    Families that are packed attend sample by sample; those that are padded all at once. Scores
+    are whole only where no fused kernel runs: with a soft cap (Gemma 2), in a family's own code
+    (BLOOM, GPT-Neo, GPT-J), and on a GPU for grouped keys in float32.
+
+    Parameters
+    ----------
+    shape
+        Of the decoder.
+    samples, length
+        Of the batch; tokens.
+    compute_bytes
+        Bytes of an element of the forward pass.
+    kind
+        ``cpu``, ``cuda`` or ``tegra``.
+    """
+    pairs = length * length
+    elements, in_float32 = shape.family.scores
+    grouped = shape.kv_heads < shape.heads and compute_bytes == FLOAT32
+    if not elements and kind != "cpu" and grouped and not shape.family.padded:
+        elements, in_float32 = 2, 0
+    scores = shape.heads * pairs * (elements * compute_bytes + in_float32)
+    if shape.family.padded:
+        alibi = shape.heads * compute_bytes if shape.alibi else 0
+        return samples * (scores + pairs * (2 * compute_bytes + alibi + 1))
+    windowed = shape.window is not None and length > shape.window
+    # Distances as int64 and the comparisons of them, while the mask of a window is made.
+    return scores + (pairs * 12 if windowed or elements else 0)
 
 
 def token_budget(
