@@ -136,7 +136,9 @@ def make(family: str, overrides: dict[str, Any], path: Path) -> Path:
     """Save a decoder with random float32 weights and return its directory."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     torch.manual_seed(0)
     settings = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, **overrides}
     config = AutoConfig.for_model(family, **settings)
@@ -193,12 +195,11 @@ def capture(path: Path, batch: Batch) -> int:
     model.run = counted  # type: ignore[method-assign]
     samples = BATCHES * batch.samples
     ids = np.random.default_rng(0).integers(0, 500, samples * batch.length).astype(np.int32)
-    last = model.num_layers
     capture_shard(
         model,
         ids,
         np.arange(samples + 1, dtype=np.int64) * batch.length,
-        [f"layers.{n}.resid_post" for n in range(last - batch.hook_points, last)],
+        [f"layers.{n}.resid_post" for n in range(batch.hook_points)],
         lambda *_: None if full.wait(120) else _never(),
         token_budget=batch.tokens,
         dtype=model.dtype,
