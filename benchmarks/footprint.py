@@ -272,7 +272,10 @@ def results(families: list[str], formats: list[str], home: Path) -> Iterator[Res
             tokens = token_budget(shape, 1 << 40, "cpu")
             batch = Batch(max(1, tokens // LENGTH), LENGTH)
             estimate = parts(shape, how, batch, "cpu")
-            ready = (prepare(tiny, name, place / f"tiny-{name}"), prepare(source, name, place / name))
+            ready = (
+                prepare(tiny, name, place / f"tiny-{name}"),
+                prepare(source, name, place / name),
+            )
             yield _result(family, name, batch, estimate, in_a_child(*ready, batch))
             shutil.rmtree(ready[1])
         shutil.rmtree(place)
@@ -321,7 +324,9 @@ def report(found: list[Result]) -> dict[str, Any]:
     outside = [
         f"{each.family} {each.format}"
         for each in measured
-        if not (LEAST <= (each.total_ratio or 0) <= MOST and LEAST <= (each.tensor_ratio or 0) <= MOST)
+        if not (
+            LEAST <= (each.total_ratio or 0) <= MOST and LEAST <= (each.tensor_ratio or 0) <= MOST
+        )
     ]
     console.print(
         f"{len(measured)} measured, {len(found) - len(measured)} refused; outside "
@@ -335,7 +340,9 @@ def report(found: list[Result]) -> dict[str, Any]:
                 **{k: v for k, v in asdict(each).items() if v is not None},
                 **({} if each.total_ratio is None else {"total_ratio": round(each.total_ratio, 4)}),
                 **(
-                    {} if each.tensor_ratio is None else {"tensor_ratio": round(each.tensor_ratio, 4)}
+                    {}
+                    if each.tensor_ratio is None
+                    else {"tensor_ratio": round(each.tensor_ratio, 4)}
                 ),
             }
             for each in found

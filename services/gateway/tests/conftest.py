@@ -51,6 +51,29 @@ def a_model(**changes: Any) -> views.Model:
     return views.Model.model_validate({**values, **changes})
 
 
+def an_estimate(**changes: Any) -> views.Estimate:
+    parts = ("weights", "quantization_state", "activations", "captured", "workspace", "slack")
+    values = {
+        "model_identifier": "gpt2",
+        "budget_bytes": 6 << 30,
+        "used_bytes": 0,
+        "formats": [
+            {
+                "quantization": "none",
+                "total_bytes": 1 << 30,
+                "parts": {f"{part}_bytes": 1 for part in parts},
+                "fit": "now",
+                "batch_size": 8,
+                "sequence_length": 1024,
+                "disk_bytes": 1 << 29,
+            }
+        ],
+        "recommended": "none",
+        "message": "Choose none.",
+    }
+    return views.Estimate.model_validate({**values, **changes})
+
+
 def a_dataset(**changes: Any) -> views.Dataset:
     values = {
         "id": "ds_1",
@@ -124,6 +147,10 @@ def _usual() -> dict[str, Answer]:
         ),
         "rpc.catalog.model.unload": model,
         "rpc.catalog.model.load.cancel": model,
+        "rpc.catalog.model.estimate": lambda r: an_estimate(model_id=r.model_id),
+        "rpc.catalog.checkpoint.estimate": lambda r: an_estimate(
+            model_identifier=r.model_identifier
+        ),
         "rpc.catalog.dataset.register": lambda r: a_dataset(
             name=r.name, source=r.source, identifier=r.identifier
         ),

@@ -186,7 +186,14 @@ class FormatEstimate(Value):
     evict: list[Identifier] = Field(
         default_factory=list, description="Models that would leave, the least recently used first."
     )
-    batch_size: int = Field(ge=0, description="The largest batch of ``sequence_length`` beside it.")
+    held_by: list[Identifier] = Field(
+        default_factory=list, description="Models that must leave too, but are pinned or in use."
+    )
+    batch_size: int = Field(
+        ge=0,
+        description="The largest batch of ``sequence_length`` that runs beside it; larger ones "
+        "would not be faster. 0 where none fits; the bytes are then of the shortest sample.",
+    )
     sequence_length: int = Field(ge=0)
     download_bytes: int | None = Field(default=None, ge=0)
     disk_bytes: int = Field(ge=0, description="Of the prepared artifact.")

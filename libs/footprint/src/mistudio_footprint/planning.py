@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .budget import CPU_TOKENS, DEVICE_TOKENS, LEAST_TOKENS
-from .fitting import AFTER_EVICTION, NEVER, NOW, Room, Verdict, decide
+from .fitting import NEVER, NOW, Room, Verdict, decide
 from .formats import Format, block_bytes, unavailable
 from .parts import Batch, Parts, parts
 from .shape import DecoderShape
@@ -161,7 +161,10 @@ def preference(dtype: str) -> tuple[str, ...]:
 
 
 def recommend(plans: Mapping[str, Plan], dtype: str) -> str | None:
-    """Return the least lossy format that fits now, else after eviction; None where none does.
+    """Return the least lossy format that fits now; None where none ever does.
+
+    Where none fits now, it is the least lossy that fits by evicting alone, and where none does so
+    either, the least lossy that fits once those have left who cannot be evicted.
 
     Parameters
     ----------
@@ -170,9 +173,18 @@ def recommend(plans: Mapping[str, Plan], dtype: str) -> str | None:
     dtype
         Of the checkpoint.
     """
-    usable = {name: each for name, each in plans.items() if each.unavailable is None}
-    for fit in (NOW, AFTER_EVICTION):
-        for name in preference(dtype):
-            if name in usable and usable[name].verdict.fit == fit:
-                return name
-    return None
+    usable = {
+        name: _wait(plans[name].verdict)
+        for name in preference(dtype)
+        if name in plans and plans[name].unavailable is None
+    }
+    fitting = {name: wait for name, wait in usable.items() if wait is not None}
+    return min(fitting, key=lambda name: fitting[name], default=None)
+
+
+def _wait(verdict: Verdict) -> int | None:
+    if verdict.fit == NEVER:
+        return None
+    if verdict.fit == NOW:
+        return 0
+    return 2 if verdict.held_by or verdict.others else 1

@@ -18,7 +18,7 @@ from mistudio_servicekit.tasks import cancel
 
 from .config import GatewaySettings
 from .context import Gateway
-from .handlers import caches, datasets, devices, extractions, health, models, web
+from .handlers import caches, datasets, devices, estimates, extractions, health, models, web
 from .handlers.socket import events_socket
 from .metrics import Metrics
 from .rest import errors, openapi
@@ -31,6 +31,7 @@ from .services.uploads import Uploads
 
 OPERATIONS = (
     models.operations,
+    estimates.operations,
     extractions.operations,
     datasets.operations,
     caches.operations,

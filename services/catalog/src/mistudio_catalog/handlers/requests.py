@@ -29,6 +29,8 @@ def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
         (subjects.RPC_MODEL_LOAD, catalog.loads.load),
         (subjects.RPC_MODEL_UNLOAD, catalog.loads.unload),
         (subjects.RPC_MODEL_LOAD_CANCEL, catalog.loads.cancel),
+        (subjects.RPC_MODEL_ESTIMATE, catalog.estimates.of_model),
+        (subjects.RPC_CHECKPOINT_ESTIMATE, catalog.estimates.of_checkpoint),
         (subjects.RPC_DATASET_REGISTER, catalog.datasets.register),
         (subjects.RPC_DATASET_LIST, catalog.datasets.page),
         (subjects.RPC_DATASET_GET, catalog.datasets.get),

@@ -14,6 +14,7 @@ from .context import Context
 from .datasets import Datasets
 from .devices import Devices
 from .driver import Step
+from .estimates import Estimates
 from .extractions import Extractions
 from .launching import Launching
 from .loads import Loads
@@ -35,6 +36,7 @@ class Catalog:
         self.stores = Stores(context)
         self.models = Models(context, self.stores)
         self.loads = Loads(context)
+        self.estimates = Estimates(context)
         self.datasets = Datasets(context)
         self.extractions = Extractions(context, self.stores)
         self.turns = Turns(context)

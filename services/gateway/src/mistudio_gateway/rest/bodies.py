@@ -100,6 +100,18 @@ class LoadModel(RestBody):
     )
 
 
+class EstimateCheckpoint(RestBody):
+    """A checkpoint to estimate; null ``quantization`` tells of every format."""
+
+    source: Source
+    model_identifier: VisibleIdentifier = Field(
+        description="Hub id, or a path under an allowed root.", examples=["gpt2-medium"]
+    )
+    revision: str | None = Field(default=None, max_length=200)
+    quantization: Quantization | None = None
+    quantization_options: FormatOptions = FormatOptions()
+
+
 class TokenizationOptions(Tokenization):
     """How text becomes ``input_ids``."""
 
