@@ -9,6 +9,7 @@ from mistudio_contracts.base import new_id, utcnow
 from mistudio_contracts.errors import ErrorCode, StatusConflict
 from mistudio_contracts.states import DatasetFormat, DatasetStatus, LoadStage, ModelStatus
 
+from .fake_estimates import an_estimate
 from .fake_rows import LAYERS, WIDTH, Handlers, Rows, page, the
 
 _CHANGEABLE = {
@@ -37,6 +38,8 @@ class Models:
             subjects.RPC_MODEL_LOAD: self._load_model,
             subjects.RPC_MODEL_UNLOAD: self._unload_model,
             subjects.RPC_MODEL_LOAD_CANCEL: self._cancel_load,
+            subjects.RPC_MODEL_ESTIMATE: self._estimate_model,
+            subjects.RPC_CHECKPOINT_ESTIMATE: self._estimate_checkpoint,
         }
 
     async def _register_model(self, asked: rpc.RegisterModelRequest) -> views.Model:
@@ -119,6 +122,15 @@ class Models:
             reason="cancelled",
         )
         return model
+
+    async def _estimate_model(self, asked: rpc.EstimateModelRequest) -> views.Estimate:
+        self.rows.note(asked)
+        model = the(self.rows.models, asked.model_id, ErrorCode.MODEL_NOT_FOUND, "model")
+        return an_estimate(model.model_identifier, asked.quantization, model.id)
+
+    async def _estimate_checkpoint(self, asked: rpc.EstimateCheckpointRequest) -> views.Estimate:
+        self.rows.note(asked)
+        return an_estimate(asked.model_identifier, asked.quantization)
 
     def _set(self, model: views.Model, **changes: Any) -> views.Model:
         self.rows.models[model.id] = model.model_copy(update={**changes, "updated_at": utcnow()})

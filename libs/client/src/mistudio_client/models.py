@@ -12,6 +12,7 @@ from mistudio_contracts.values import QuantizationOptions
 from mistudio_contracts.views import LoadAccepted, Model, ModelPage, ModelSummary
 
 from .address import Address
+from .estimates import Estimates
 from .events import EventStream, select
 from .names import the_one
 from .paging import every
@@ -27,7 +28,7 @@ AS_IS: Final = -1.0
 _ENDS = frozenset({"model:ready", "model:failed", "model:unloaded", "model:deleted"})
 
 
-class Models:
+class Models(Estimates):
     """The models of a service. Ids begin with ``m_``."""
 
     def __init__(self, transport: Transport) -> None:

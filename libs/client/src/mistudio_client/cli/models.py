@@ -12,6 +12,7 @@ from mistudio_contracts.states import Quantization, Source
 from mistudio_contracts.views import Model, ModelSummary
 
 from . import fidelity, formats, human, output
+from .fit import fit
 from .options import AsJson, Yes, group
 from .progress import StepBar
 from .session import connected, reporting
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mistudio_client.client import Client
 
 app = group("Register, load and unload models.")
+app.command()(fit)
 
 Reference = Annotated[str, typer.Argument(metavar="MODEL", help="Its id or its name.")]
 Wait = Annotated[
