@@ -192,7 +192,7 @@ def capture(path: Path, batch: Batch) -> int:
         if runs[0] == BATCHES:
             full.set()
 
-    model.run = counted  # type: ignore[method-assign]
+    model.run = counted  # type: ignore[assignment, method-assign]
     samples = BATCHES * batch.samples
     ids = np.random.default_rng(0).integers(0, 500, samples * batch.length).astype(np.int32)
     capture_shard(

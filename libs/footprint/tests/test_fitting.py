@@ -190,7 +190,7 @@ def test_experts_are_neither_quantised_nor_offloaded() -> None:
 @given(
     st.sampled_from(sorted(PUBLISHED)),
     st.sampled_from(FORMATS),
-    st.sampled_from("cpu cuda".split()),
+    st.sampled_from(["cpu", "cuda"]),
 )
 def test_a_larger_batch_never_takes_less(name: str, quantization: str, kind: str) -> None:
     shape, how = DecoderShape.from_config(PUBLISHED[name]), Format(quantization, "float16")

@@ -111,6 +111,6 @@ def _fits(estimate: FormatEstimate) -> str:
     if estimate.unavailable is not None:
         return "not available"
     if estimate.fit is not Fit.AFTER_EVICTION:
-        return estimate.fit.value
+        return str(estimate.fit)
     leaving = ", ".join([*estimate.evict, *(f"{each} (held)" for each in estimate.held_by)])
     return f"without {leaving}" if leaving else "once others free memory"
