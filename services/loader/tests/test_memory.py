@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,20 @@ def test_a_cast_takes_little_memory_however_large_the_tensor(tmp_path: Path) -> 
         check=True,
     )
     assert int(done.stdout) < 128 * 1024
+
+
+def test_keeping_the_weights_as_they_are_needs_no_torch(prepare: Any, checkpoint: Any) -> None:
+    job = prepare.job(str(checkpoint("gpt2")))
+    code = (
+        "import sys; from mistudio_loader.jobs import PrepareJob;"
+        "from mistudio_loader.services.preparation import Preparation;"
+        "job = PrepareJob.model_validate_json(sys.argv[1]);"
+        "Preparation(job, lambda step: None).run();"
+        "print(sorted({'torch', 'transformers', 'numpy', 'gguf'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, job.model_dump_json()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_main_process_imports_nothing_heavy() -> None:

@@ -95,6 +95,38 @@ def test_a_cut_connection_is_resumed_where_it_broke(
     assert ranges[-2:] == [None, "bytes=2097152-"]
 
 
+def test_a_server_that_falls_silent_is_asked_for_the_rest(
+    prepare_from: Any, hub: FakeHub, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    hub.add_model(REPO, wide)
+    hub.hold("/cdn/model.safetensors", 2_500_000, skip=1)
+    prepared = prepare_from.from_hub(REPO)
+    assert weights(prepare_from.directory(prepared)) == weights(wide)
+    ranges = [request.range for request in hub.seen("/cdn/model.safetensors")]
+    assert ranges[-2:] == [None, "bytes=2097152-"]
+
+
+def test_a_server_that_stays_silent_is_a_passing_trouble_and_what_came_is_kept(
+    prepare_from: Any, hub: FakeHub, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+    import huggingface_hub.file_download
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda seconds: None)
+    hub.add_model(REPO, wide)
+    hub.hold("/cdn/model.safetensors", 2_500_000, skip=1)
+    for _ in range(6):
+        hub.hold("/cdn/model.safetensors", 0, skip=1)
+    with pytest.raises(ServiceUnavailable) as caught:
+        prepare_from.from_hub(REPO)
+    assert caught.value.transient
+    assert any(name.endswith(".partial") for name in prepare_from.left_over())
+
+
 def test_the_next_attempt_goes_on_with_what_the_last_one_left(
     prepare_from: Any, hub: FakeHub, wide: Path
 ) -> None:

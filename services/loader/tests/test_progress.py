@@ -8,7 +8,7 @@ import pytest
 
 from mistudio_contracts import LoadStage
 from mistudio_contracts.reports import LoadProgressedReport
-from mistudio_loader.domain.progress import Pace, Rate, Step
+from mistudio_loader.domain.progress import Pace, Rate, Step, seconds_left, told_speed
 from mistudio_loader.services.reporting import LiveProgress
 from mistudio_testkit.cancelling import Stubborn
 
@@ -68,6 +68,16 @@ async def test_reports_never_go_back_and_carry_bytes_and_speed() -> None:
     assert [r.progress for r in sent] == [5.0, 32.5, 32.5, 60.0]
     assert [r.bytes_done for r in sent] == [0, 500, 100, 1000]
     assert sent[1].bytes_per_second == 500.0
+    assert sent[1].seconds_left == 1.0
+    assert sent[1].message == "On it: 0.0 MB/s, 1 s left."
+    assert sent[-1].seconds_left == 0.0
+    assert sent[0].seconds_left is None
+
+
+def test_speed_and_time_left_are_told_in_words() -> None:
+    told = told_speed("Downloading the weights.", 12_340_000, 75.2)
+    assert told == "Downloading the weights: 12.3 MB/s, 1 min 15 s left."
+    assert seconds_left(Step(LoadStage.DOWNLOADING, done=0, total=10), 0.0) is None
 
 
 async def test_a_silent_step_is_repeated_until_the_work_ends() -> None:

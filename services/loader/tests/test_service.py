@@ -236,31 +236,36 @@ class TestModels:
         assert report.failure.error.details["reason"] == "checksum_mismatch"
         assert report.failure.transient
 
-    async def test_two_models_are_prepared_at_once(
-        self, catalog: Catalog, hub: FakeHub, wide: Path, checkpoint: Any
+    async def test_two_models_are_downloaded_at_once(
+        self, catalog: Catalog, hub: FakeHub, wide: Path, small_model: Any
     ) -> None:
         hub.add_model("a/slow", wide)
         hub.hold("/cdn/model.safetensors", 1_500_000, skip=1)
         slow = order_of("a/slow", source=Source.HUGGINGFACE)
         await catalog.order(subjects.WORK_PREPARE, slow)
         await until(lambda: any(p.stage.value == "downloading" for p in catalog.progress))
-        checkpoint("mistral")
-        quick = order_of("mistral")
+        hub.add_model("a/quick", small_model("mistral"))
+        quick = order_of("a/quick", source=Source.HUGGINGFACE)
         await catalog.order(subjects.WORK_PREPARE, quick)
         assert isinstance(await catalog.report(quick.task_id), ModelPreparedReport)
         hub.release()
         assert isinstance(await catalog.report(slow.task_id), ModelPreparedReport)
 
-    async def test_two_orders_for_one_repository_wait_for_each_other(
+    async def test_two_orders_for_one_repository_share_one_download(
         self, catalog: Catalog, settings: LoaderSettings, hub: FakeHub, wide: Path
     ) -> None:
         hub.add_model("a/b", wide)
         orders = [
             order_of("a/b", source=Source.HUGGINGFACE, quantization=q) for q in ("none", "bf16")
         ]
-        for order in orders:
-            await catalog.order(subjects.WORK_PREPARE, order)
+        hub.hold("/cdn/model.safetensors", 1_500_000, skip=1)
+        await catalog.order(subjects.WORK_PREPARE, orders[0])
+        await until(lambda: any(p.stage.value == "downloading" for p in catalog.progress))
+        await catalog.order(subjects.WORK_PREPARE, orders[1])
+        await until(lambda: any(p.waiting for p in catalog.progress))
+        hub.release()
         found = [await catalog.report(order.task_id) for order in orders]
+        assert sum(r.range is None for r in hub.seen("/cdn/model.safetensors")) == 1
         assert visible(settings.model_cache_dir) == {r.artifact.fingerprint for r in found}
         assert left_over(settings.model_cache_dir) == []
 
@@ -277,11 +282,25 @@ class TestModels:
         await catalog.settled(subjects.WORK_PREPARE)
         assert catalog.reports == []
         assert visible(settings.model_cache_dir) == set()
+        left = {p.suffix for p in left_over(settings.model_cache_dir)}
+        assert left <= {".partial", ".lock", ".waiting"}
         hub.release()
         again = order_of("a/b", source=Source.HUGGINGFACE)
         await catalog.order(subjects.WORK_PREPARE, again)
         assert isinstance(await catalog.report(again.task_id), ModelPreparedReport)
         assert hub.seen("/cdn/model.safetensors")[-1].range == "bytes=2097152-"
+        assert left_over(settings.model_cache_dir) == []
+
+    async def test_cancel_while_casting_leaves_nothing(
+        self, catalog: Catalog, settings: LoaderSettings, long_work: Any
+    ) -> None:
+        order = long_work("quantizing")
+        await catalog.order(subjects.WORK_PREPARE, order)
+        await until(lambda: any(p.stage.value == "quantizing" for p in catalog.progress))
+        await self._cancel(catalog, order.task_id)
+        await catalog.settled(subjects.WORK_PREPARE)
+        assert catalog.reports == []
+        assert visible(settings.model_cache_dir) == set()
         assert left_over(settings.model_cache_dir) == []
 
     async def test_a_cancelled_order_that_comes_later_is_not_begun(

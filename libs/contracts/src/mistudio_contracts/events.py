@@ -41,6 +41,9 @@ class ModelLoadProgress(ModelEvent):
     bytes_done: int | None = None
     bytes_total: int | None = None
     bytes_per_second: float | None = None
+    seconds_left: float | None = Field(
+        default=None, description="Of this stage, at the speed of the last seconds."
+    )
     retry: int = Field(
         default=0, ge=0, description="Which retry comes next; the message says when, and why."
     )

@@ -38,6 +38,9 @@ class LoadProgressedReport(Report):
     bytes_done: int | None = Field(default=None, ge=0)
     bytes_total: int | None = Field(default=None, ge=0)
     bytes_per_second: float | None = Field(default=None, ge=0)
+    seconds_left: float | None = Field(
+        default=None, ge=0, description="Of this stage, at the speed of the last seconds."
+    )
     retry: int = Field(
         default=0, ge=0, description="Which retry comes next, once an attempt failed for a while."
     )

@@ -42,6 +42,7 @@ def main() -> None:
                     "message": step.message,
                     "done": step.done,
                     "total": step.total,
+                    "waiting": step.waiting,
                 }
             }
         )

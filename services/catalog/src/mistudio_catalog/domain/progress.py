@@ -60,6 +60,7 @@ def progressed(model: ModelState, report: reports.LoadProgressedReport, now: dat
         bytes_done=report.bytes_done,
         bytes_total=report.bytes_total,
         bytes_per_second=report.bytes_per_second,
+        seconds_left=report.seconds_left,
         retry=report.retry,
         timestamp=now,
     )

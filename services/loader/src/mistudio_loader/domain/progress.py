@@ -19,12 +19,16 @@ RANGES: dict[LoadStage, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """A moment of a preparation: ``done`` of ``total`` bytes of ``stage``."""
+    """A moment of a preparation: ``done`` of ``total`` bytes of ``stage``.
+
+    ``waiting`` says that somebody else has to finish first.
+    """
 
     stage: LoadStage
     message: str = ""
     done: int | None = None
     total: int | None = None
+    waiting: bool = False
 
     @property
     def overall(self) -> float:
@@ -33,6 +37,20 @@ class Step:
         if not self.total or self.done is None:
             return low
         return low + (high - low) * min(self.done / self.total, 1.0)
+
+
+def seconds_left(step: Step, speed: float | None) -> float | None:
+    """Return how long the rest of a stage takes at ``speed`` bytes a second."""
+    if not speed or step.done is None or step.total is None:
+        return None
+    return max(step.total - step.done, 0) / speed
+
+
+def told_speed(message: str, speed: float, left: float) -> str:
+    """Return a message with the speed in bytes a second and the seconds left, for people."""
+    minutes, seconds = divmod(round(left), 60)
+    time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f"{message.removesuffix('.')}: {speed / 1e6:.1f} MB/s, {time} left."
 
 
 class Rate:

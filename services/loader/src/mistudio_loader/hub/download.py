@@ -63,6 +63,9 @@ def download(
 ) -> Path:
     """Download a file into ``directory``, resuming, and return its path. Nothing is verified yet.
 
+    A server that sends nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds, ten unless set, is asked
+    again for the rest; after five such silences in a row the attempt has failed for a while.
+
     Parameters
     ----------
     tell_done

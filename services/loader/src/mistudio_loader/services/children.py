@@ -130,4 +130,6 @@ class Children:
 
 
 def _step(body: dict[str, Any]) -> Step:
-    return Step(LoadStage(body["stage"]), body["message"], body["done"], body["total"])
+    return Step(
+        LoadStage(body["stage"]), body["message"], body["done"], body["total"], body["waiting"]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from dataclasses import dataclass
 
@@ -125,9 +126,14 @@ class Models:
             logger.info("progress was not told", extra={"cause": error.message})
 
 
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
+_CRASHED = "The process that prepared the model crashed."
+_ENDED = "The process that prepared the model was ended from outside."
+
+
 def _died(error: ChildDied) -> ModelLoadFailed:
     return ModelLoadFailed(
-        "The process that prepared the model was ended from outside.",
+        _CRASHED if error.returncode in _CRASHES else _ENDED,
         transient=True,
         reason="child_died",
         returncode=error.returncode,

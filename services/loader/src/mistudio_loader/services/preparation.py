@@ -244,6 +244,7 @@ class Preparation:
             write_file(staging / MANIFEST, manifest.to_bytes())
             if find_artifact(self._job.root, fingerprint) is None:
                 self._workshop.remove(fingerprint)
+            fetched.making(fingerprint)
             self._workshop.publish(staging, fingerprint)
         return self._prepared(inspection, made.facts, manifest)
 

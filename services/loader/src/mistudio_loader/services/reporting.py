@@ -7,8 +7,9 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from mistudio_contracts import LoadStage
 from mistudio_contracts.reports import LoadProgressedReport
-from mistudio_loader.domain.progress import Pace, Rate, Step
+from mistudio_loader.domain.progress import Pace, Rate, Step, seconds_left, told_speed
 from mistudio_servicekit.tasks import cancel
 
 _BEAT = 0.5
@@ -76,15 +77,20 @@ class LiveProgress:
                 await self._publish(self._last)
 
     async def _publish(self, step: Step) -> None:
+        left, message = seconds_left(step, self._speed), step.message
+        if step.stage is LoadStage.DOWNLOADING and self._speed and left is not None:
+            message = told_speed(message, self._speed, left)
         await self._send(
             LoadProgressedReport(
                 task_id=self._task_id,
                 model_id=self._model_id,
                 stage=step.stage,
                 progress=round(self._overall, 2),
-                message=step.message,
+                message=message,
                 bytes_done=step.done,
                 bytes_total=step.total,
                 bytes_per_second=round(self._speed, 1) if self._speed is not None else None,
+                seconds_left=round(left, 1) if left is not None else None,
+                waiting=step.waiting,
             )
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +50,8 @@ class DigestIndex:
     def put(self, path: Path, stamp: Stamp, sha256: str) -> None:
         """Remember the digest that ``path`` had while its stamp was ``stamp``."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        target = self._file(path)
-        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
-        temporary.write_text(_Entry(stamp=stamp, sha256=sha256).model_dump_json())
-        temporary.replace(target)
+        # Half an entry is none; a file of another name could stay behind for ever.
+        self._file(path).write_text(_Entry(stamp=stamp, sha256=sha256).model_dump_json())
 
     def _file(self, path: Path) -> Path:
         return self._directory / hashlib.sha256(str(path).encode()).hexdigest()

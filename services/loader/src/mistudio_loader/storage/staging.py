@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 STAGING = ".staging"
 TRASH = ".trash"
 HUB = ".hub"
+LOCK = ".lock"
+WAITING = ".waiting"
+MADE = ".made"
+"""In a download: the fingerprint of what became of it."""
 
 
 class Workshop:
@@ -97,6 +101,21 @@ class Workshop:
                 _sweep_one(directory)
         for doomed in self._trash.iterdir():
             shutil.rmtree(doomed, ignore_errors=True)
+        self._sweep_downloads()
+
+    def _sweep_downloads(self) -> None:
+        """Delete downloads that have become artifacts, and locks of what is no more."""
+        for lock_file in (self.root / HUB).glob(f"*@*{LOCK}"):
+            directory = lock_file.with_name(lock_file.name.removesuffix(LOCK))
+            if not directory.exists() or self._is_made(directory):
+                _sweep_one(directory)
+
+    def _is_made(self, directory: Path) -> bool:
+        try:
+            fingerprint = (directory / MADE).read_text()
+        except FileNotFoundError:
+            return False
+        return bool(fingerprint) and (self.root / fingerprint).is_dir()
 
     def forget_partials(self, max_age: float) -> None:
         """Delete downloads that nobody went on with for ``max_age`` seconds."""
@@ -110,7 +129,12 @@ class Workshop:
 
 def lock_of(directory: Path) -> FileLock:
     """Return the lock that whoever works in ``directory`` holds."""
-    return FileLock(directory.with_name(directory.name + ".lock"))
+    return FileLock(directory.with_name(directory.name + LOCK))
+
+
+def waiting_of(directory: Path) -> FileLock:
+    """Return the lock that the next one to work in ``directory`` holds while it waits."""
+    return FileLock(directory.with_name(directory.name + WAITING))
 
 
 def _sweep_one(directory: Path) -> None:
@@ -118,6 +142,7 @@ def _sweep_one(directory: Path) -> None:
     try:
         with lock.acquire(timeout=0):
             shutil.rmtree(directory, ignore_errors=True)
+            directory.with_name(directory.name + WAITING).unlink(missing_ok=True)
             Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
         return

@@ -1,0 +1,70 @@
+"""A child that dies takes nothing along, and its end is told in words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mistudio_contracts import Quantization, Source
+from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.work import PrepareModel
+from mistudio_loader.config import LoaderSettings
+from mistudio_loader.services.children import Children
+from mistudio_loader.services.models import Models
+from mistudio_loader.storage.staging import Workshop
+from mistudio_servicekit.cancellation import Cancellations
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+
+
+class EndsTheChild:
+    """Stands where the bus is: at the first word of a child it sends it a signal."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+        self.sent: list[int] = []
+
+    async def publish(self, *_: Any, **__: Any) -> None:
+        for child in psutil.Process().children():
+            if "mistudio_loader.child" in child.cmdline() and child.pid not in self.sent:
+                self.sent.append(child.pid)
+                os.kill(child.pid, self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGKILL, "ended from outside"), (signal.SIGABRT, "crashed")],
+)
+def test_the_end_of_a_child_is_a_passing_failure_with_its_cause(
+    checkpoint: Any, zeros: Any, roots: Path, cache: Path, number: signal.Signals, words: str
+) -> None:
+    zeros(checkpoint("gpt2"), 2**29)
+    bus: Any = EndsTheChild(number)
+    settings = LoaderSettings(model_cache_dir=cache, local_roots=str(roots))
+    cancellations = Cancellations()
+    workshop = Workshop(cache)
+    models = Models(settings, workshop, Children(cancellations), cancellations, bus)
+    order = PrepareModel(
+        task_id="task_1",
+        model_id="m_1",
+        source=Source.LOCAL,
+        model_identifier="gpt2",
+        quantization=Quantization.FP16,
+    )
+    with pytest.raises(ModelLoadFailed) as caught:
+        asyncio.run(models.prepare(order))
+    assert bus.sent
+    error = caught.value
+    assert error.transient
+    assert (error.details["reason"], error.details["returncode"]) == ("child_died", -number)
+    assert words in error.message
+    assert "memory" in error.details["remedy"]
+    workshop.sweep()
+    assert [p for p in cache.rglob("*") if p.is_file()] == []
