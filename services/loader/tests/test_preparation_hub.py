@@ -113,10 +113,9 @@ def test_a_server_that_stays_silent_is_a_passing_trouble_and_what_came_is_kept(
     prepare_from: Any, hub: FakeHub, wide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub.constants
-    import huggingface_hub.file_download
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
     hub.add_model(REPO, wide)
     hub.hold("/cdn/model.safetensors", 2_500_000, skip=1)
     for _ in range(6):
