@@ -21,7 +21,7 @@ from mistudio_testkit.models import make_model
 from .test_preparation_local import shard, tensors_of
 
 FP4 = QuantizationOptions(int4_type=Int4Type.FP4, double_quant=False)
-CASES = {
+CASES: dict[str, tuple[Quantization, QuantizationOptions, dict[str, Any]]] = {
     "int8": (Quantization.INT8, QuantizationOptions(), {"load_in_8bit": True}),
     "nf4": (
         Quantization.INT4,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from mistudio_loader.domain.progress import Step
 from mistudio_loader.hub.client import Repository
 from mistudio_loader.hub.download import download, partial_bytes, verify
 from mistudio_loader.storage.disk import require_space, write_file
-from mistudio_loader.storage.staging import HUB, MADE, lock_of, waiting_of
+from mistudio_loader.storage.staging import HUB, MADE, TRASH, discard, lock_of, waiting_of
 
 from .checkpoints import HubCheckpoint
 
@@ -102,7 +101,7 @@ def fetch(
         fetched = Fetched(directory, digests, owned=True, downloaded=True)
         yield fetched
         if fetched.finished:
-            _leave(directory, lock)
+            _leave(directory, root, lock)
     finally:
         lock.release()
 
@@ -124,7 +123,7 @@ def _enter(directory: Path, tell: Callable[[Step], None]) -> FileLock:
     return lock
 
 
-def _leave(directory: Path, lock: FileLock) -> None:
+def _leave(directory: Path, root: Path, lock: FileLock) -> None:
     """Delete the files unless somebody waits for them."""
     queue = waiting_of(directory)
     try:
@@ -132,8 +131,8 @@ def _leave(directory: Path, lock: FileLock) -> None:
     except Timeout:
         return
     try:
-        shutil.rmtree(directory, ignore_errors=True)
-        for each in (lock, queue):
+        discard(directory, root / TRASH)
+        for each in (queue, lock):
             Path(each.lock_file).unlink(missing_ok=True)
     finally:
         queue.release()

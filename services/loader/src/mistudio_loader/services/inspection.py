@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mistudio_contracts import Dtype
 from mistudio_contracts.values import ModelFacts
+from mistudio_footprint import DecoderShape, UnknownFamily
 from mistudio_loader.domain.checkpoint import (
     CONFIG,
     Selection,
@@ -87,7 +88,8 @@ def inspect(checkpoint: Checkpoint) -> Inspection:
     if selection.format is not WeightFormat.SAFETENSORS:
         if stored is not None:
             raise corrupt_config("Quantised weights are read from safetensors alone.")
-        facts = _facts(checkpoint, selection, config, dimensions, None, _named_dtype(config))
+        count = _count(config)
+        facts = _facts(checkpoint, selection, config, dimensions, count, _named_dtype(config))
         return Inspection(facts, selection, {})
     with ThreadPoolExecutor(_PARALLEL_HEADERS) as pool:
         headers = dict(
@@ -157,6 +159,14 @@ def _facts(
         weight_bytes=sum(checkpoint.size(name) for name in selection.weights),
         revision=checkpoint.revision,
     )
+
+
+def _count(config: dict[str, object]) -> int | None:
+    """Return the parameters that a config speaks of; None where it leaves something open."""
+    try:
+        return DecoderShape.from_config(config).layout.model
+    except (UnknownFamily, KeyError, ValueError):
+        return None
 
 
 def _named_dtype(config: dict[str, object]) -> Dtype | None:

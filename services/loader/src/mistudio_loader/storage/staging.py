@@ -84,31 +84,25 @@ class Workshop:
 
     def remove(self, name: str) -> None:
         """Delete ``root/name``: it vanishes at once, its bytes soon after."""
-        doomed = self._trash / f"{name}.{secrets.token_hex(4)}"
-        try:
-            (self.root / name).rename(doomed)
-        except FileNotFoundError:
-            return
-        sync_directory(self.root)
-        shutil.rmtree(doomed, ignore_errors=True)
+        discard(self.root / name, self._trash)
 
     def sweep(self) -> None:
         """Delete what dead tasks left behind, and what was being deleted."""
         for lock_file in self._staging.glob("*.lock"):
-            _sweep_one(lock_file.with_suffix(""))
+            _sweep_one(lock_file.with_suffix(""), self._trash)
         for directory in self._staging.iterdir():
             if directory.is_dir():
-                _sweep_one(directory)
+                _sweep_one(directory, self._trash)
         for doomed in self._trash.iterdir():
             shutil.rmtree(doomed, ignore_errors=True)
         self._sweep_downloads()
 
     def _sweep_downloads(self) -> None:
         """Delete downloads that have become artifacts, and locks of what is no more."""
-        for lock_file in (self.root / HUB).glob(f"*@*{LOCK}"):
-            directory = lock_file.with_name(lock_file.name.removesuffix(LOCK))
+        files = {*(self.root / HUB).glob(f"*@*{LOCK}"), *(self.root / HUB).glob(f"*@*{WAITING}")}
+        for directory in {file.with_suffix("") for file in files}:
             if not directory.exists() or self._is_made(directory):
-                _sweep_one(directory)
+                _sweep_one(directory, self._trash)
 
     def _is_made(self, directory: Path) -> bool:
         try:
@@ -124,7 +118,7 @@ class Workshop:
                 newest = max((p.lstat().st_mtime for p in directory.rglob("*")), default=0.0)
                 if time.time() - newest > max_age:
                     logger.info("removing an abandoned download")
-                    _sweep_one(directory)
+                    _sweep_one(directory, self._trash)
 
 
 def lock_of(directory: Path) -> FileLock:
@@ -137,11 +131,22 @@ def waiting_of(directory: Path) -> FileLock:
     return FileLock(directory.with_name(directory.name + WAITING))
 
 
-def _sweep_one(directory: Path) -> None:
+def discard(directory: Path, trash: Path) -> None:
+    """Delete a directory that may not be seen half deleted."""
+    doomed = trash / f"{directory.name}.{secrets.token_hex(4)}"
+    try:
+        directory.rename(doomed)
+    except FileNotFoundError:
+        return
+    sync_directory(directory.parent)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _sweep_one(directory: Path, trash: Path) -> None:
     lock = lock_of(directory)
     try:
         with lock.acquire(timeout=0):
-            shutil.rmtree(directory, ignore_errors=True)
+            discard(directory, trash)
             directory.with_name(directory.name + WAITING).unlink(missing_ok=True)
             Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
