@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mistudio_contracts.errors import InsufficientMemory, MiStudioError, ModelLoadFailed
-from mistudio_contracts.values import ResidencyWish
+from mistudio_contracts.states import Dtype, Quantization
+from mistudio_contracts.values import Artifact, ResidencyWish
 from mistudio_extractor.domain import occurrences as o
 from mistudio_extractor.domain.needs import Limits, Need, Reading
 from mistudio_extractor.domain.policy import OVERTAKES, Policy
@@ -55,10 +56,16 @@ class Simulated:
         fingerprint: str = "f",
     ) -> str:
         self.count += 1
+        artifact = Artifact(
+            fingerprint=fingerprint * 32,
+            quantization=Quantization.NONE,
+            dtype=Dtype.FLOAT32,
+            bytes=weights,
+        )
         request = Request(
             f"r{self.count}",
             model_id,
-            fingerprint,
+            artifact,
             f"task_{self.count}",
             Need(weights, working),
             wish or ResidencyWish(),
@@ -93,8 +100,10 @@ class Simulated:
 
     def load_failed(self, model_id: str, *, out_of_memory: bool = False) -> None:
         del self.loading[model_id]
-        error = ModelLoadFailed("broken", reason="placing_failed")
-        self.tell(o.LoadFailed(model_id, error, out_of_memory))
+        if out_of_memory:
+            self.tell(o.OutOfMemory(model_id, free=3))
+        else:
+            self.tell(o.LoadFailed(model_id, ModelLoadFailed("broken", reason="placing_failed")))
 
     def left(self, model_id: str) -> None:
         self.leaving.remove(model_id)

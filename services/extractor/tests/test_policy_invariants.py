@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ class Residency(RuleBasedStateMachine):
         super().__init__()
         self.device = Simulated(Limits(100, models=3, loads=2))
 
-    @rule(name=names, wish=wishes, force=st.booleans(), fingerprint=st.sampled_from("fffg"))
+    @rule(name=names, wish=wishes, force=st.booleans(), fingerprint=st.sampled_from("fffe"))
     def load(self, name: str, wish: ResidencyWish, force: bool, fingerprint: str) -> None:
         need = SIZES[name]
         self.device.ask(
@@ -103,7 +104,7 @@ class Residency(RuleBasedStateMachine):
                 hold=request.hold,
                 force=request.force,
                 wish=request.wish,
-                fingerprint=request.fingerprint,
+                fingerprint=request.fingerprint[0],
             )
 
     @invariant()
@@ -144,16 +145,16 @@ def _moves(device: Simulated, random_: random.Random) -> Iterator[Callable[[], o
     yield lambda: device.wish(name, wish)
     yield lambda: device.tick(1.0)
     for request_id in random_.sample(sorted(device.open), min(1, len(device.open))):
-        yield lambda: device.cancel(request_id)
+        yield partial(device.cancel, request_id)
     for held in sorted(device.held):
-        yield lambda held=held: device.end(held)  # type: ignore[misc]
+        yield partial(device.end, held)
     for model_id in sorted(device.loading):
-        yield lambda m=model_id: device.loaded(m)  # type: ignore[misc]
+        yield partial(device.loaded, model_id)
         if random_.random() < 0.2:
             memory = random_.random() < 0.5
-            yield lambda m=model_id: device.load_failed(m, out_of_memory=memory)  # type: ignore[misc]
+            yield partial(device.load_failed, model_id, out_of_memory=memory)
     for model_id in sorted(device.leaving):
-        yield lambda m=model_id: device.left(m)  # type: ignore[misc]
+        yield partial(device.left, model_id)
     if device.measuring:
         device.foreign = random_.choice([0, 0, 0, 60, 140])
         yield device.measured
@@ -181,19 +182,17 @@ def _options(device: Simulated) -> list[Callable[[], object]]:
     options: list[Callable[[], object]] = []
     for name in ("m_a", "m_b"):
         if len(device.open) < 3:
-            options.append(lambda n=name: device.ask(n, 6, 1))  # type: ignore[misc]
-            options.append(lambda n=name: device.ask(n, 6, 1, hold=True))  # type: ignore[misc]
+            options.append(partial(device.ask, name, 6, 1))
+            options.append(partial(device.ask, name, 6, 1, hold=True))
         if name in device.policy.seats:
-            options.append(lambda n=name: device.release(n))  # type: ignore[misc]
-            options.append(lambda n=name: device.wish(n, ResidencyWish(pinned=True)))  # type: ignore[misc]
-    options += [lambda r=r: device.cancel(r) for r in sorted(device.open)]  # type: ignore[misc]
-    options += [lambda r=r: device.end(r) for r in sorted(device.held)]  # type: ignore[misc]
-    options += [lambda m=m: device.loaded(m) for m in sorted(device.loading)]  # type: ignore[misc]
-    options += [
-        lambda m=m: device.load_failed(m, out_of_memory=True)  # type: ignore[misc]
-        for m in sorted(device.loading)
-    ]
-    options += [lambda m=m: device.left(m) for m in sorted(device.leaving)]  # type: ignore[misc]
+            options.append(partial(device.release, name))
+            options.append(partial(device.wish, name, ResidencyWish(pinned=True)))
+    options += [partial(device.cancel, each) for each in sorted(device.open)]
+    options += [partial(device.end, each) for each in sorted(device.held)]
+    for name in sorted(device.loading):
+        options.append(partial(device.loaded, name))
+        options.append(partial(device.load_failed, name, out_of_memory=True))
+    options += [partial(device.left, name) for name in sorted(device.leaving)]
     if device.measuring:
         options.append(device.measured)
     return options

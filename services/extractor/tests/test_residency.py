@@ -6,22 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from mistudio_contracts.errors import InsufficientMemory, ModelLoadFailed, ServiceUnavailable
+from mistudio_contracts.errors import (
+    InsufficientMemory,
+    ModelLoadFailed,
+    ServiceUnavailable,
+    StatusConflict,
+)
 from mistudio_contracts.reports import ModelEvictedReport
-from mistudio_contracts.values import Artifact
-from mistudio_extractor.domain.admission import GB, required
+from mistudio_contracts.values import Artifact, ResidencyWish
 from mistudio_extractor.domain.memory import is_out_of_memory, is_poison
-from mistudio_extractor.services import residency as residency_module
+from mistudio_extractor.services import arrivals as arrivals_module
 from mistudio_extractor.services.device import POISONED, Device
-from mistudio_extractor.services.hardware import probe
 from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.models import load
 from mistudio_extractor.services.reporting import Departures
 from mistudio_extractor.services.residency import Residency
-from mistudio_extractor.services.sizing import Sizing
 from mistudio_extractor.storage.layout import Layout
 from mistudio_testkit.bus import until
 
@@ -39,6 +42,17 @@ class Room:
             self.device, Layout(disk.settings), most, lambda *each: self.left.append(each)
         )
 
+    async def start(self) -> None:
+        await self.device.facts()
+        await self.residency.start()
+
+    async def close(self) -> None:
+        await self.residency.stop()
+        await self.device.close()
+
+    def leases(self) -> int:
+        return sum(resident.leases for resident in self.residency.residents())
+
     def names(self) -> list[str]:
         return [resident.model_id for resident in self.residency.residents()]
 
@@ -46,9 +60,9 @@ class Room:
 @pytest.fixture
 async def room(disk: Disk, tiny: Artifact) -> AsyncIterator[Room]:
     made = Room(disk)
-    await made.device.facts()
+    await made.start()
     yield made
-    await made.device.close()
+    await made.close()
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
@@ -61,7 +75,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return load(directory, torch_device)
 
-    monkeypatch.setattr(residency_module, "load", failing)
+    monkeypatch.setattr(arrivals_module, "load", failing)
     return tried
 
 
@@ -74,7 +88,8 @@ async def test_a_model_that_is_there_is_not_brought_in_twice(
     )
     assert first is second
     assert len(loads) == 1
-    assert first.task_id == "task_2", "whoever asked last is told when it leaves"
+    await room.residency.release("m_one")
+    assert [task for _, task, _, _ in room.left] == ["task_2"], "whoever asked last is told"
 
 
 async def test_bytes_are_those_of_the_weights_that_are_there(room: Room, tiny: Artifact) -> None:
@@ -99,14 +114,15 @@ async def test_another_artifact_of_a_model_takes_the_place_of_the_first(
 
 
 async def test_a_lease_brings_its_model_in_by_itself(room: Room, tiny: Artifact) -> None:
-    async with room.residency.lease("m_one", "task_1", tiny) as resident:
-        assert resident.leases == 1
+    async with room.residency.lease("m_one", "task_1", tiny):
+        assert room.leases() == 1
+    await until(lambda: room.leases() == 0)
     assert room.names() == ["m_one"], "it stays for the next"
-    assert resident.leases == 0
 
 
 async def test_a_lease_makes_its_model_the_last_to_leave(disk: Disk, tiny: Artifact) -> None:
     room = Room(disk, most=2)
+    await room.start()
     await room.residency.place("m_old", "task_1", tiny)
     await room.residency.place("m_young", "task_2", tiny)
     async with room.residency.lease("m_old", "task_3", tiny):
@@ -114,42 +130,91 @@ async def test_a_lease_makes_its_model_the_last_to_leave(disk: Disk, tiny: Artif
     await room.residency.place("m_new", "task_4", tiny)
     assert room.names() == ["m_old", "m_new"]
     assert [(m, t, r) for m, t, r, _ in room.left] == [("m_young", "task_2", "lru")]
-    await room.device.close()
+    await room.close()
 
 
-async def test_with_every_model_at_work_a_newcomer_is_refused_and_nobody_leaves(
+async def test_with_every_model_at_work_a_newcomer_waits_for_the_first_that_ends(
     disk: Disk, tiny: Artifact
 ) -> None:
     room = Room(disk, most=1)
+    await room.start()
     async with room.residency.lease("m_busy", "task_1", tiny):
-        with pytest.raises(InsufficientMemory) as caught:
-            await room.residency.place("m_new", "task_2", tiny)
-        assert caught.value.details["reason"] == "all_in_use"
+        waiting = asyncio.create_task(room.residency.place("m_new", "task_2", tiny))
+        await until(lambda: room.residency.is_waiting("task_2"))
         assert room.names() == ["m_busy"]
-    assert room.left == []
-    await room.device.close()
+        assert room.left == []
+    await waiting
+    assert room.names() == ["m_new"]
+    assert [(m, r) for m, _, r, _ in room.left] == [("m_busy", "lru")]
+    await room.close()
 
 
-async def test_placements_at_once_never_exceed_the_budget(
-    disk: Disk, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+async def test_a_wait_that_is_called_off_ends_and_changes_nothing(
+    disk: Disk, tiny: Artifact
 ) -> None:
-    disk.extra["gpu_memory_limit_gb"] = 3.5 * tiny.bytes / GB
-    need = Sizing.of(disk.directory(tiny), tiny, probe(disk.settings)).need()
-    room = Room(disk, most=4)
-    taken: list[int] = []
+    room = Room(disk, most=1)
+    await room.start()
+    async with room.residency.lease("m_busy", "task_1", tiny):
+        waiting = asyncio.create_task(room.residency.place("m_new", "task_2", tiny))
+        await until(lambda: room.residency.is_waiting("task_2"))
+        room.residency.call_off("task_2")
+        with pytest.raises(StatusConflict):
+            await waiting
+        ended = asyncio.create_task(room.residency.place("m_other", "task_3", tiny))
+        await until(lambda: room.residency.is_waiting("task_3"))
+        ended.cancel()
+        await asyncio.wait([ended])
+    await until(lambda: room.leases() == 0)
+    assert room.names() == ["m_busy"]
+    assert room.left == []
+    await room.close()
 
-    def counting(directory: Any, torch_device: str) -> Any:
-        taken.append(required([need] * (len(room.names()) + 1)))
-        return load(directory, torch_device)
 
-    monkeypatch.setattr(residency_module, "load", counting)
-    names = [f"m_{n}" for n in range(4)]
-    await asyncio.gather(*(room.residency.place(name, f"task_{name}", tiny) for name in names))
-    assert len(taken) == 4
-    assert max(taken) <= disk.settings.memory_limit_bytes
-    assert room.left, "not all of them fit"
-    assert sorted([*room.names(), *(name for name, *_ in room.left)]) == names
-    await room.device.close()
+async def test_pinned_models_refuse_a_newcomer_at_once_and_by_name(
+    disk: Disk, tiny: Artifact
+) -> None:
+    room = Room(disk, most=1)
+    await room.start()
+    await room.residency.place("m_kept", "task_1", tiny, ResidencyWish(pinned=True))
+    with pytest.raises(InsufficientMemory) as caught:
+        await room.residency.place("m_new", "task_2", tiny)
+    assert caught.value.details["reason"] == "all_pinned"
+    assert caught.value.details["pinned_models"] == ["m_kept"]
+    assert [r.pinned for r in room.residency.residents()] == [True]
+    room.residency.wish({"m_kept": ResidencyWish()})
+    await room.residency.place("m_new", "task_3", tiny)
+    assert room.names() == ["m_new"]
+    await room.close()
+
+
+async def test_a_model_that_nobody_uses_leaves_when_its_keep_alive_is_over(
+    room: Room, tiny: Artifact
+) -> None:
+    wish = ResidencyWish(keep_alive_seconds=0.05)
+    await room.residency.place("m_short", "task_1", tiny, wish)
+    await room.residency.place("m_long", "task_2", tiny)
+    await until(lambda: bool(room.left))
+    assert room.names() == ["m_long"]
+    assert [(m, t, r) for m, t, r, _ in room.left] == [("m_short", "task_1", "keep_alive")]
+
+
+async def test_what_this_process_holds_beside_its_models_counts_against_the_budget(
+    disk: Disk, tiny: Artifact
+) -> None:
+    disk.extra["gpu_memory_limit_gb"] = 0.25
+    room = Room(disk)
+    await room.start()
+    await room.residency.place("m_one", "task_1", tiny)
+    hoard = np.ones(300 * 1024 * 1024, dtype=np.uint8)
+    with pytest.raises(InsufficientMemory) as caught:
+        await room.residency.place("m_two", "task_2", tiny)
+    assert caught.value.details["reason"] == "device_memory"
+    assert caught.value.details["available_memory_gb"] < 0.25
+    assert hoard.any()
+    del hoard
+    await room.residency.place("m_two", "task_3", tiny)
+    assert room.names()[-1] == "m_two"
+    await room.close()
 
 
 async def test_an_arrival_that_failed_leaves_the_place_free(
@@ -202,6 +267,7 @@ async def test_a_released_model_leaves_with_its_last_lease(room: Room, tiny: Art
     async with room.residency.lease("m_busy", "task_1", tiny):
         await room.residency.release("m_busy", "task_out")
         assert room.names() == ["m_busy"]
+    await until(lambda: bool(room.left))
     assert room.names() == []
     assert [(t, r) for _, t, r, _ in room.left] == [("task_out", "requested")]
 

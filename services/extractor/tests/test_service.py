@@ -164,7 +164,7 @@ class TestModels:
         self, catalog: Catalog, disk: Disk, tiny: Artifact
     ) -> None:
         path = disk.directory(tiny) / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "gpt_neo"}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "mamba"}))
         order = place_order(tiny)
         await catalog.order(subjects.WORK_PLACE, order)
         failed = await catalog.report(ModelWorkFailedReport, task_id=order.task_id)

@@ -76,6 +76,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         )
 
     residency = Residency(device, layout, settings.max_resident_models, evicted)
+    cancellations.on_cancel(residency.call_off)
     models = ModelHandlers(residency, device, cancellations, publisher)
     extractions = ExtractionHandlers(
         device,
@@ -92,6 +93,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
 
     async def stop() -> None:
         await heartbeat.stop()
+        await residency.stop()
         await departures.stop()
         await extractions.close()
         await device.close()
@@ -102,10 +104,10 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     return ServiceApp(
         name=SERVICE,
         broker=broker,
-        on_start=[layout.create, device.identify],
+        on_start=[layout.create, device.identify, residency.start],
         on_started=[heartbeat.start, departures.start, device.warm],
         on_stop=[stop],
-        ready={"store": writable, "heartbeat": heartbeat.alive},
+        ready={"store": writable, "heartbeat": heartbeat.alive, "residency": residency.alive},
     )
 
 

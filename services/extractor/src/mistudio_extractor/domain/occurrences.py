@@ -45,12 +45,18 @@ class Loaded:
 
 @dataclass(frozen=True)
 class LoadFailed:
-    """A load has failed and left nothing behind; ``free`` are the device's bytes then."""
+    """A load has failed and left nothing behind."""
 
     model_id: str
     error: MiStudioError
-    out_of_memory: bool = False
-    free: int = 0
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """A load found too little memory and left nothing behind; ``free`` were the bytes then."""
+
+    model_id: str
+    free: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ Event = (
     | LeaseEnded
     | Loaded
     | LoadFailed
+    | OutOfMemory
     | Left
     | Released
     | Wished
@@ -118,7 +125,10 @@ Event = (
 
 @dataclass(frozen=True)
 class Load:
-    """Bring a model in; answered with :class:`Loaded` or :class:`LoadFailed`."""
+    """Bring a model in.
+
+    Answered with :class:`Loaded`, :class:`LoadFailed` or :class:`OutOfMemory`.
+    """
 
     request: Request
 

@@ -23,7 +23,7 @@ from .refusals import device_memory
 from .room import Answer, find_room, never
 from .seats import Request, Seat, Stage, Waiting
 
-_MOVING = (o.Loaded, o.LoadFailed, o.Left, o.LeaseEnded, o.Cancelled)
+_MOVING = (o.Loaded, o.LoadFailed, o.OutOfMemory, o.Left, o.LeaseEnded, o.Cancelled)
 """Events that change what the device's bytes are."""
 
 OVERTAKES = 8
@@ -97,8 +97,10 @@ class Policy:
                 self._end_lease(request_id)
             case o.Loaded(model_id, weights):
                 self._arrive(self.seats[model_id], weights)
-            case o.LoadFailed(model_id):
-                self._fail(self.seats.pop(model_id), event)
+            case o.LoadFailed(model_id, error):
+                self._refuse(self._joined(self.seats.pop(model_id)), error)
+            case o.OutOfMemory(model_id, free):
+                self._retry(self.seats.pop(model_id), free)
             case o.Left(model_id):
                 del self.seats[model_id]
             case o.Released(model_id, task_id):
@@ -112,7 +114,7 @@ class Policy:
                 self._measuring = self._outdated = False
             case o.NotMeasured(error):
                 self._measuring = self._outdated = False
-                self._refuse(self._in_need()[:1], error)
+                self._refuse(self.in_need()[:1], error)
             case o.Ticked():
                 pass
 
@@ -132,7 +134,7 @@ class Policy:
     def _arrive(self, seat: Seat, weights: int) -> None:
         seat.stage, seat.need = Stage.RESIDENT, Need(weights, seat.need.working)
         seat.last_used = self._now
-        wanted = [w for w in self.waiting if w.request.request_id in seat.joined]
+        wanted = self._joined(seat)
         seat.joined = set()
         for each in wanted:
             self._grant(each, seat)
@@ -150,15 +152,16 @@ class Policy:
                 return
             self._evict(seat, seat.task_id, "lru")
 
-    def _fail(self, seat: Seat, event: o.LoadFailed) -> None:
-        told = [w for w in self.waiting if w.request.request_id in seat.joined]
-        if not event.out_of_memory:
-            self._refuse(told, event.error)
-        elif told and not any(w.retried for w in told) and self._evict_idle():
+    def _retry(self, seat: Seat, free: int) -> None:
+        told = self._joined(seat)
+        if told and not any(w.retried for w in told) and self._evict_idle():
             for each in told:
                 each.retried = True
         else:
-            self._refuse(told, device_memory(seat.need, event.free))
+            self._refuse(told, device_memory(seat.need, free))
+
+    def _joined(self, seat: Seat) -> list[Waiting]:
+        return [w for w in self.waiting if w.request.request_id in seat.joined]
 
     def _release(self, model_id: str, task_id: str | None) -> None:
         seat = self.seats.get(model_id)
@@ -264,7 +267,7 @@ class Policy:
             self.waiting.remove(one)
             self._decided.append(o.Refuse(one.request.request_id, error))
 
-    def _in_need(self) -> list[Waiting]:
+    def in_need(self) -> list[Waiting]:
         """Return the requests whose model is neither there nor on its way."""
         seats = self.seats
         return [

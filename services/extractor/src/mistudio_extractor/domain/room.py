@@ -83,9 +83,10 @@ def find_room(
     # Worth waiting for, unless the device would not do without them either.
     if in_use and (reading is None or _fits(request, staying, movable, limits, reading, 0)):
         return WAIT
-    free = 0 if reading is None else reading.free
-    available = min(free + _weights(movable), limits.budget - required(s.need for s in staying))
-    return device_memory(request.need, available)
+    if reading is None:
+        return Room(Answer.MEASURE)  # Only a reading says that all this is not enough.
+    spare = limits.budget - required(s.need for s in staying) - excess(seats, reading)
+    return device_memory(request.need, min(reading.free + _weights(movable), spare))
 
 
 def _weights_fit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mistudio_contracts.values import ResidencyWish
+from mistudio_contracts.values import Artifact, ResidencyWish
 
 from .needs import Need
 
@@ -26,7 +26,7 @@ class Request:
     ----------
     request_id
         Names the request, and its lease.
-    model_id, fingerprint, task_id
+    model_id, artifact, task_id
         Which artifact of which model, and the task it is asked for.
     need
         What it takes by the estimate.
@@ -40,12 +40,16 @@ class Request:
 
     request_id: str
     model_id: str
-    fingerprint: str
+    artifact: Artifact
     task_id: str
     need: Need
     wish: ResidencyWish = field(default_factory=ResidencyWish)
     hold: bool = False
     force: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        return self.artifact.fingerprint
 
 
 @dataclass

@@ -45,15 +45,25 @@ class ModelHandlers:
         before = self._device.occupied_bytes()
 
         def part_done() -> float:
-            grown = self._device.occupied_bytes() - before
-            return min(_GROWS, max(0, grown) / max(1, order.artifact.bytes))
+            nonlocal before
+            occupied = self._device.occupied_bytes()
+            if self._residency.is_waiting(order.task_id):
+                before = occupied
+            return min(_GROWS, max(0, occupied - before) / max(1, order.artifact.bytes))
 
         async def send(part: float) -> None:
             await self._progress(order, part)
 
-        async with Beat(send, 1.0, part_done) as beat:
-            resident = await self._residency.place(order.model_id, order.task_id, order.artifact)
-            beat.tell(1.0)
+        try:
+            async with Beat(send, 1.0, part_done) as beat:
+                resident = await self._residency.place(
+                    order.model_id, order.task_id, order.artifact, order.wish, force=order.force
+                )
+                beat.tell(1.0)
+        except MiStudioError:
+            if order.task_id in self._cancellations:
+                return  # Called off while it waited for room.
+            raise
         if order.task_id in self._cancellations:
             await self._residency.release(order.model_id, order.task_id)
             return
@@ -94,11 +104,12 @@ class ModelHandlers:
         self._cancellations.cancel(message.task_ids)
 
     async def _progress(self, order: PlaceModel, part: float) -> None:
+        waits = self._residency.is_waiting(order.task_id)
         report = LoadProgressedReport(
             task_id=order.task_id,
             model_id=order.model_id,
             stage=LoadStage.PLACING,
             progress=round(PLACING_FROM + part * (PLACING_TO - PLACING_FROM), 2),
-            message="Placing in device memory",
+            message="Waiting for room in device memory" if waits else "Placing in device memory",
         )
         await self._publisher.publish(subjects.LIVE_LOAD, report, entity_id=order.model_id)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -22,8 +20,9 @@ from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_extractor.config import ExtractorSettings
 from mistudio_extractor.domain.memory import is_poison
+from mistudio_extractor.domain.needs import Reading
 
-from .hardware import DeviceFacts, free_bytes, guess, probe
+from .hardware import DeviceFacts, free_bytes, guess, probe, trim, used_bytes
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +62,7 @@ class Device:
         self._guess: DeviceFacts | None = None
         self._warming: asyncio.Task[DeviceFacts] | None = None
         self._device_id = ""
+        self._baseline = 0
         self.poisoned = False
         self.started_at = utcnow()
 
@@ -98,10 +98,29 @@ class Device:
         assert self._warming is not None
         return await asyncio.shield(self._warming)
 
-    async def free_bytes(self) -> int:
-        """Return what the device has left now, whoever uses the rest."""
+    async def free_bytes(self) -> int | None:
+        """Return what the device has left now, whoever uses the rest; None until torch is there."""
+        facts = self.known_facts()
+        if facts.kind != "cuda":
+            return free_bytes(facts)
+        if self._facts is None:
+            return None
+        return await self._beside(lambda: free_bytes(facts))
+
+    async def measure(self) -> Reading:
+        """Read the device's bytes, without waiting for what runs on its thread.
+
+        Raises
+        ------
+        ServiceUnavailable
+            As :meth:`run`.
+        """
         facts = await self.facts()
-        return await self.run(lambda: free_bytes(facts))
+
+        def read() -> Reading:
+            return Reading(used_bytes(facts, self._baseline), free_bytes(facts))
+
+        return await self._beside(read)
 
     def occupied_bytes(self) -> int:
         """Return what this process holds of the device's memory, as a measure of progress."""
@@ -120,10 +139,16 @@ class Device:
         Exception
             What ``work`` raised.
         """
+        return await self._run(self._thread, work)
+
+    async def _beside(self, work: Callable[[], T]) -> T:
+        return await self._run(None, work)
+
+    async def _run(self, thread: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
         if self.poisoned:
             raise _lost()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
         except RuntimeError as error:
             if not is_poison(error):
                 raise
@@ -160,7 +185,9 @@ class Device:
         transformers_logging.disable_progress_bar()
         if self._settings.torch_num_threads:
             torch.set_num_threads(self._settings.torch_num_threads)
-        return probe(self._settings)
+        facts = probe(self._settings)
+        self._baseline = int(psutil.Process().memory_info().rss)
+        return facts
 
 
 def return_memory() -> None:
@@ -170,8 +197,7 @@ def return_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()
 
 
 def _lost() -> ServiceUnavailable:

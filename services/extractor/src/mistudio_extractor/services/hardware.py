@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import platform
@@ -55,7 +56,7 @@ def probe(settings: ExtractorSettings) -> DeviceFacts:
 
 
 def free_bytes(facts: DeviceFacts) -> int:
-    """Return what the device has left now. Call it on the device's thread."""
+    """Return what the device has left now, whoever uses the rest."""
     if facts.kind == "cuda":
         import torch
 
@@ -64,6 +65,30 @@ def free_bytes(facts: DeviceFacts) -> int:
         return torch.cuda.mem_get_info()[0] + kept
     # Also on Tegra, whose memory is the system's: mem_get_info counts reclaimable pages as used.
     return psutil.virtual_memory().available
+
+
+def used_bytes(facts: DeviceFacts, baseline: int) -> int:
+    """Return what this process holds of the device's memory.
+
+    Parameters
+    ----------
+    facts
+        Of the device.
+    baseline
+        Bytes of main memory that the process held before its first model; they are not counted.
+    """
+    if facts.torch_device == "cuda":
+        import torch
+
+        return int(torch.cuda.memory_allocated())
+    trim()
+    return max(0, psutil.Process().memory_info().rss - baseline)
+
+
+def trim() -> None:
+    """Give freed main memory back to the system, which else counts as used."""
+    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _cpu(settings: ExtractorSettings) -> DeviceFacts:

@@ -86,6 +86,7 @@ class Heartbeat:
             memory_total_bytes=facts.memory_total_bytes,
             memory_budget_bytes=facts.memory_budget_bytes,
             memory_used_bytes=self._residency.used_bytes(),
+            memory_free_bytes=await self._device.free_bytes(),
             residents=self._residency.residents(),
             store_bytes=self._store_bytes,
             store_free_bytes=self._layout.free_bytes(),
@@ -95,6 +96,7 @@ class Heartbeat:
 
     def _obey(self, orders: DeviceOrders) -> None:
         self._cancellations.cancel(orders.cancelled)
+        self._residency.wish(orders.wishes)
         for model_id in orders.release:
             if model_id not in self._releasing:
                 task = asyncio.create_task(self._release(model_id), name=f"release-{model_id}")

@@ -1,60 +1,27 @@
-"""Which models are in device memory, who works with them, and who leaves."""
+"""Which models are in device memory, who works with them, and how they are kept."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
 
-from mistudio_contracts.values import Artifact, ResidentModel
-from mistudio_extractor.domain.admission import Limits, Need, Seat, admit, insufficient_memory
-from mistudio_extractor.domain.memory import is_out_of_memory
+from mistudio_contracts.base import new_id
+from mistudio_contracts.errors import MiStudioError, StatusConflict
+from mistudio_contracts.values import Artifact, ResidencyWish, ResidentModel
+from mistudio_extractor.domain import occurrences as o
+from mistudio_extractor.domain.needs import Limits, Need
+from mistudio_extractor.domain.seats import Request, Stage
 from mistudio_extractor.storage.layout import Layout
 
+from .arrivals import Arrivals, Evicted, Resident
 from .device import Device
-from .models import load, unload
-from .sizing import Sizing
+from .scheduler import Scheduler
 
-if TYPE_CHECKING:
-    from mistudio_capture import CaptureModel
-
-log = logging.getLogger(__name__)
-
-Evicted = Callable[[str, str, str, int], None]
-"""Told the model, the task, the reason and the freed bytes. Must not fail."""
-
-
-@dataclass(eq=False)
-class Resident:
-    """A model in device memory. ``doomed`` names the release it waits for its leases to end."""
-
-    model_id: str
-    task_id: str
-    fingerprint: str
-    model: CaptureModel
-    sizing: Sizing
-    seconds: float
-    last_used: float = field(default_factory=time.monotonic)
-    leases: int = 0
-    doomed: str | None = None
-
-    @property
-    def memory_bytes(self) -> int:
-        """Measured, not estimated."""
-        return self.model.memory_bytes
-
-    @property
-    def seat(self) -> Seat:
-        need = Need(self.memory_bytes, self.sizing.need().working)
-        return Seat(self.model_id, need, self.last_used, self.leases)
+_AS_BEFORE = ResidencyWish()
 
 
 class Residency:
-    """The models on the device.
+    """The models on the device: asked for, leased, released.
 
     Parameters
     ----------
@@ -69,28 +36,60 @@ class Residency:
     """
 
     def __init__(self, device: Device, layout: Layout, most: int, on_evicted: Evicted) -> None:
-        self._device, self._layout, self._most = device, layout, most
-        self._on_evicted = on_evicted
-        self._residents: dict[str, Resident] = {}
-        # One arrival or departure at a time: both change what fits.
-        self._moving = asyncio.Lock()
-        self.changed = asyncio.Event()
+        self._device, self._most = device, most
+        self._arrivals = Arrivals(device, layout, on_evicted)
+        self._scheduler = Scheduler(self._arrivals)
+        self._tasks: dict[str, str] = {}
+        self.changed = self._scheduler.changed
+
+    async def start(self) -> None:
+        """Begin to serve requests."""
+        await self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Serve no more; what is resident goes with the process."""
+        await self._scheduler.stop()
+
+    async def alive(self) -> bool:
+        """Return whether requests are served."""
+        return await self._scheduler.alive()
 
     def residents(self) -> list[ResidentModel]:
         """Return who is there, for the heartbeat."""
+        seats = self._scheduler.policy.seats
         return [
             ResidentModel(
-                model_id=r.model_id, fingerprint=r.fingerprint, memory_usage_bytes=r.memory_bytes
+                model_id=each.model_id,
+                fingerprint=each.artifact.fingerprint,
+                memory_usage_bytes=each.memory_bytes,
+                pinned=seats[each.model_id].wish.pinned,
+                leases=len(seats[each.model_id].leases),
             )
-            for r in self._residents.values()
+            for each in self._arrivals.residents.values()
+            if seats[each.model_id].stage is Stage.RESIDENT
         ]
 
     def used_bytes(self) -> int:
         """Return the bytes of all residents."""
-        return sum(r.memory_bytes for r in self._residents.values())
+        return sum(each.memory_bytes for each in self._arrivals.residents.values())
 
-    async def place(self, model_id: str, task_id: str, artifact: Artifact) -> Resident:
+    def is_waiting(self, task_id: str) -> bool:
+        """Tell whether a task waits for room that is not there yet."""
+        return any(w.request.task_id == task_id for w in self._scheduler.policy.in_need())
+
+    async def place(
+        self,
+        model_id: str,
+        task_id: str,
+        artifact: Artifact,
+        wish: ResidencyWish = _AS_BEFORE,
+        *,
+        force: bool = False,
+    ) -> Resident:
         """Return the resident model, brought in first if need be.
+
+        Waits, in order, while models in use must end first; :meth:`call_off` and cancelling end
+        the wait.
 
         Raises
         ------
@@ -98,13 +97,16 @@ class Residency:
             When it cannot be brought in.
         ModelLoadFailed
             When its artifact is missing or broken.
+        StatusConflict
+            When the task was called off.
         """
-        async with self._moving:
-            return await self._place(model_id, task_id, artifact)
+        request = await self._request(model_id, task_id, artifact, wish, force=force)
+        await self._ask(request)
+        return self._arrivals.residents[model_id]
 
     @contextlib.asynccontextmanager
     async def lease(
-        self, model_id: str, task_id: str, artifact: Artifact
+        self, model_id: str, task_id: str, artifact: Artifact, wish: ResidencyWish = _AS_BEFORE
     ) -> AsyncIterator[Resident]:
         """Work with a model, which stays until the end; it is brought in first if need be.
 
@@ -113,90 +115,68 @@ class Residency:
         MiStudioError
             As :meth:`place`.
         """
-        async with self._moving:
-            resident = self._residents.get(model_id)
-            if resident is None or resident.fingerprint != artifact.fingerprint:
-                resident = await self._place(model_id, task_id, artifact)
-            resident.leases += 1
+        request = await self._request(model_id, task_id, artifact, wish, hold=True)
+        await self._ask(request)
         try:
-            yield resident
+            yield self._arrivals.residents[model_id]
         finally:
-            resident.leases -= 1
-            resident.last_used = time.monotonic()
-            here = self._residents.get(model_id) is resident
-            if here and resident.doomed is not None and resident.leases == 0:
-                await self.release(model_id, resident.doomed)
+            self._scheduler.post(o.LeaseEnded(request.request_id))
 
     async def release(self, model_id: str, task_id: str | None = None) -> None:
         """Let go of a model, at the end of its last lease. Harmless when it is not here."""
-        async with self._moving:
-            resident = self._residents.get(model_id)
-            if resident is None:
-                return
-            if resident.leases:
-                resident.doomed = task_id or resident.task_id
-                return
-            await self._leave(resident, task_id or resident.task_id, "requested")
+        await self._scheduler.tell(o.Released(model_id, task_id))
+        await self._scheduler.departure(model_id)
 
     async def make_room(self) -> int:
-        """Let go of every model that nobody works with; return how many left."""
-        async with self._moving:
-            return await self._make_room()
+        """Let go of every model that is idle and not pinned; return how many left."""
+        leaving = await self._scheduler.tell(o.RoomWanted())
+        for each in leaving:
+            await self._scheduler.departure(each.model_id)
+        return len(leaving)
 
-    async def _place(self, model_id: str, task_id: str, artifact: Artifact) -> Resident:
-        found = self._residents.get(model_id)
-        if found is not None and found.fingerprint == artifact.fingerprint:
-            found.task_id, found.doomed = task_id, None
-            found.last_used = time.monotonic()
-            return found
-        if found is not None:
-            await self._leave(found, found.task_id, "requested")
-        return await self._arrive(model_id, task_id, artifact)
+    def wish(self, wishes: Mapping[str, ResidencyWish]) -> None:
+        """Keep models in another way; unknown ones are left out."""
+        for model_id, wish in wishes.items():
+            seat = self._scheduler.policy.seats.get(model_id)
+            if seat is not None and seat.wish != wish:
+                self._scheduler.post(o.Wished(model_id, wish))
 
-    async def _arrive(self, model_id: str, task_id: str, artifact: Artifact) -> Resident:
+    def call_off(self, task_id: str) -> None:
+        """End the wait of a void task. Harmless when it does not wait."""
+        for request_id, of_task in self._tasks.items():
+            if of_task == task_id:
+                self._scheduler.call_off(request_id, _called_off())
+
+    async def _request(
+        self,
+        model_id: str,
+        task_id: str,
+        artifact: Artifact,
+        wish: ResidencyWish,
+        *,
+        hold: bool = False,
+        force: bool = False,
+    ) -> Request:
         facts = await self._device.facts()
-        directory = self._layout.artifact(artifact)
-        sizing = Sizing.of(directory, artifact, facts)
-        limits = Limits(facts.memory_budget_bytes, self._most, await self._device.free_bytes())
-        for leaving in admit(sizing.need(), [r.seat for r in self._residents.values()], limits):
-            evicted = self._residents[leaving]
-            await self._leave(evicted, evicted.task_id, "lru")
-        start = time.monotonic()
-        model = await self._load(lambda: load(directory, facts.torch_device), sizing.need())
-        resident = Resident(
-            model_id, task_id, artifact.fingerprint, model, sizing, time.monotonic() - start
-        )
-        self._residents[model_id] = resident
-        self.changed.set()
-        log.info("A model is resident.", extra={"model_id": model_id, "bytes": model.memory_bytes})
-        return resident
+        self._scheduler.limit(Limits(facts.memory_budget_bytes, self._most))
+        need = await self._need(model_id, artifact)
+        return Request(new_id("ask"), model_id, artifact, task_id, need, wish, hold, force)
 
-    async def _load(self, work: Callable[[], CaptureModel], need: Need) -> CaptureModel:
-        """Load; when the memory did not suffice, again without the models that are idle."""
+    async def _need(self, model_id: str, artifact: Artifact) -> Need:
+        there = self._arrivals.residents.get(model_id)
+        if there is not None and there.artifact.fingerprint == artifact.fingerprint:
+            return there.sizing.need()
+        return (await self._arrivals.sizing(artifact)).need()
+
+    async def _ask(self, request: Request) -> None:
+        self._tasks[request.request_id] = request.task_id
         try:
-            return await self._device.run(work)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        try:
-            if await self._make_room():
-                return await self._device.run(work)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        raise insufficient_memory(need, await self._device.free_bytes())
+            await self._scheduler.ask(request)
+        finally:
+            del self._tasks[request.request_id]
 
-    async def _make_room(self) -> int:
-        idle = [r for r in self._residents.values() if r.leases == 0]
-        for resident in idle:
-            await self._leave(resident, resident.task_id, "lru")
-        return len(idle)
 
-    async def _leave(self, resident: Resident, task_id: str, reason: str) -> None:
-        freed = resident.memory_bytes
-        del self._residents[resident.model_id]
-        # Behind whatever still runs on it: the device's thread takes one thing at a time.
-        await self._device.run(lambda: unload(resident.model))
-        log.info("A model left.", extra={"model_id": resident.model_id, "reason": reason})
-        self._on_evicted(resident.model_id, task_id, reason, freed)
-        self.changed.set()
+def _called_off() -> MiStudioError:
+    return StatusConflict(
+        "The task was called off.", reason="cancelled", remedy="Ask again if it is still wanted."
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mistudio_contracts.errors import MiStudioError
 from mistudio_extractor.domain import occurrences as o
@@ -19,7 +19,7 @@ from mistudio_servicekit.tasks import cancel
 log = logging.getLogger(__name__)
 
 
-class OutOfMemory(Exception):
+class NoMemory(Exception):
     """A load found too little memory; ``free`` are the bytes that the device had left."""
 
     def __init__(self, free: int) -> None:
@@ -35,7 +35,7 @@ class Effects(Protocol):
 
         Raises
         ------
-        OutOfMemory
+        NoMemory
             When the device's memory did not suffice; nothing is left behind.
         MiStudioError
             When it cannot be brought in; nothing is left behind.
@@ -72,6 +72,11 @@ class Scheduler:
         Carries decisions out; each in a task of its own, so that none holds up the next event.
     clock
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    changed
+        Set when a model came, left, or is kept in another way.
     """
 
     def __init__(self, effects: Effects, clock: Callable[[], float] = time.monotonic) -> None:
@@ -156,7 +161,8 @@ class Scheduler:
             if posted.applied is not None and not posted.applied.done():
                 posted.applied.set_result(decided)
             self._arm()
-            self.changed.set()
+            if isinstance(posted.event, (o.Loaded, o.Left, o.Wished)):
+                self.changed.set()
 
     def _apply(self, decision: o.Decision) -> None:
         match decision:
@@ -182,17 +188,16 @@ class Scheduler:
         else:
             answer.set_exception(error)
 
-    def _do(self, work: object, name: str) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+    def _do(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._working.add(task)
         task.add_done_callback(self._working.discard)
 
     async def _load(self, request: Request) -> None:
         try:
             weights = await self._effects.load(request)
-        except OutOfMemory as error:
-            failure = _unexpected()
-            self.post(o.LoadFailed(request.model_id, failure, True, error.free))
+        except NoMemory as error:
+            self.post(o.OutOfMemory(request.model_id, error.free))
         except MiStudioError as error:
             self.post(o.LoadFailed(request.model_id, error))
         except Exception:

@@ -7,17 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 
-from mistudio_contracts.errors import InsufficientMemory
+from mistudio_contracts.errors import InsufficientMemory, MiStudioError
 from mistudio_contracts.reports import ShardCapturedReport
 from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
-from mistudio_extractor.domain.admission import gigabytes
 from mistudio_extractor.domain.memory import is_out_of_memory
+from mistudio_extractor.domain.needs import gigabytes
 from mistudio_servicekit.cancellation import Cancellations
 
+from .arrivals import Resident
 from .capturing import Capturing
 from .device import Device
-from .residency import Residency, Resident
+from .residency import Residency
 
 
 class Shards:
@@ -56,13 +57,12 @@ class Shards:
         start = time.monotonic()
         if order.task_id in self._cancellations:
             return None
-        async with self._residency.lease(order.model_id, order.task_id, order.artifact) as resident:
-            try:
-                files = await self._attempt(order, resident, on_progress)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                files = await self._again(order, resident, on_progress)
+        try:
+            files = await self._with_model(order, on_progress)
+        except MiStudioError:
+            if order.task_id in self._cancellations:
+                return None  # Called off while it waited for its model.
+            raise
         if files is None:
             return None
         return ShardCapturedReport(
@@ -74,6 +74,19 @@ class Shards:
             tokens=order.shard.tokens,
             seconds=time.monotonic() - start,
         )
+
+    async def _with_model(
+        self, order: CaptureShard, on_progress: Callable[[int], None]
+    ) -> list[ColumnFile] | None:
+        async with self._residency.lease(
+            order.model_id, order.task_id, order.artifact, order.wish
+        ) as resident:
+            try:
+                return await self._attempt(order, resident, on_progress)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                return await self._again(order, resident, on_progress)
 
     async def _again(
         self, order: CaptureShard, resident: Resident, on_progress: Callable[[int], None]

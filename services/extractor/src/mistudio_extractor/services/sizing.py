@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mistudio_contracts.states import Dtype
 from mistudio_contracts.values import Artifact
-from mistudio_extractor.domain.admission import Need
+from mistudio_extractor.domain.needs import Need
 from mistudio_footprint import DecoderShape, forward_bytes_per_token, token_budget
 
 from .hardware import DeviceFacts
