@@ -17,6 +17,7 @@ INDEX = "model.safetensors.index.json"
 PICKLE_INDEX = "pytorch_model.bin.index.json"
 GENERATION_CONFIG = "generation_config.json"
 
+TOKENIZER = "tokenizer.json"
 TOKENIZER_FILES: frozenset[str] = frozenset(
     {
         "tokenizer.json",

@@ -7,12 +7,14 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from mistudio_contracts.errors import ServiceUnavailable
+from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
+from mistudio_loader.domain.gguf import MAX_HEADER_BYTES, GgufHeader, parse_gguf
 from mistudio_loader.domain.headers import Header, header_length, parse_header
 
 from .errors import hub_errors
 
 _FIRST_READ = 256 * 1024
+_FIRST_GGUF_READ = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,27 @@ class HubClient:
             if len(raw) < 8 + length:
                 raw = self._range(repository, name, 8 + length)
         return parse_header(raw[8 : 8 + length], name, size)
+
+    def gguf(self, repository: Repository, name: str) -> GgufHeader:
+        """Return the header of a GGUF file, read by ranges; no weight is transferred.
+
+        Raises
+        ------
+        InvalidInput
+            ``reason`` is ``corrupt_weights``.
+        """
+        size = min(repository.files[name].size, MAX_HEADER_BYTES)
+        count = min(_FIRST_GGUF_READ, size)
+        while True:
+            with hub_errors(repository.repo_id):
+                raw = self._range(repository, name, count)
+            try:
+                return parse_gguf(io.BytesIO(raw).read, name)
+            except InvalidInput:
+                # Most of a header is the vocabulary, of a length that nothing announces.
+                if count == size:
+                    raise
+            count = min(4 * count, size)
 
     def _range(self, repository: Repository, name: str, count: int) -> bytes:
         from huggingface_hub import get_session, hf_raise_for_status

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from mistudio_contracts import Source
 from mistudio_contracts.errors import InvalidInput
-from mistudio_loader.domain.checkpoint import CONFIG
+from mistudio_loader.domain.checkpoint import CONFIG, WeightFormat
+from mistudio_loader.domain.gguf import GgufHeader, parse_gguf
 from mistudio_loader.domain.headers import Header, read_header
 from mistudio_loader.hub.client import HubClient, Repository
 from mistudio_loader.storage.roots import LocalRoots
@@ -33,18 +34,30 @@ class Checkpoint(Protocol):
         """Return the content of a small file."""
 
     def header(self, name: str) -> Header:
-        """Return the header of a weight file."""
+        """Return the header of a safetensors file."""
+
+    def gguf(self, name: str) -> GgufHeader:
+        """Return the header of a GGUF file."""
 
 
 class LocalCheckpoint:
-    """A directory under an allowed root."""
+    """A directory under an allowed root, or one GGUF file in it.
+
+    Parameters
+    ----------
+    only
+        The name of the one file that counts; None where all do.
+    """
 
     revision: str | None = None
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, only: str | None = None) -> None:
         self.directory = directory
+        self._only = only
 
     def names(self) -> set[str]:
+        if self._only is not None:
+            return {self._only}
         return {entry.name for entry in self.directory.iterdir() if entry.is_file()}
 
     def size(self, name: str) -> int:
@@ -63,6 +76,10 @@ class LocalCheckpoint:
     def header(self, name: str) -> Header:
         with (self.directory / name).open("rb") as stream:
             return read_header(stream, name, self.size(name))
+
+    def gguf(self, name: str) -> GgufHeader:
+        with (self.directory / name).open("rb") as stream:
+            return parse_gguf(stream.read, name)
 
 
 class HubCheckpoint:
@@ -93,6 +110,9 @@ class HubCheckpoint:
     def header(self, name: str) -> Header:
         return self.client.header(self.repository, name)
 
+    def gguf(self, name: str) -> GgufHeader:
+        return self.client.gguf(self.repository, name)
+
 
 def open_checkpoint(
     source: Source,
@@ -115,12 +135,14 @@ def open_checkpoint(
         client = hub()
         return HubCheckpoint(client, client.repository(identifier, revision))
     path = roots.resolve(identifier, "model_identifier")
+    if path.is_file() and path.suffix == WeightFormat.GGUF.value:
+        return LocalCheckpoint(path.parent, path.name)
     if not path.is_dir():
         raise InvalidInput(
             f"{identifier} is not a directory.",
             field="model_identifier",
             reason="not_a_directory",
-            remedy="Name the directory that holds config.json and the weights.",
+            remedy="Name the directory that holds config.json and the weights, or a GGUF file.",
         )
     # A link inside the directory must not lead out of the roots either.
     for entry in path.iterdir():

@@ -8,15 +8,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mistudio_contracts import LoadStage
-from mistudio_loader.domain.checkpoint import Selection, WeightFormat
+from mistudio_contracts import Dtype, LoadStage
+from mistudio_loader.domain.checkpoint import (
+    CONFIG,
+    SINGLE,
+    TOKENIZER,
+    TOKENIZER_FILES,
+    Selection,
+    WeightFormat,
+)
 from mistudio_loader.domain.families import read_config
 from mistudio_loader.domain.progress import Step
 from mistudio_loader.storage.staging import Workshop
 
 from .checkpoints import LocalCheckpoint
+from .dequantizing import dequantize_gguf
 from .fetching import Fetched
-from .inspection import Inspection, examine
+from .inspection import Inspection, examine, parse_config
 from .pickles import convert_pickle, safetensors_name
 
 _HASH_BYTES = 8 * 1024 * 1024
@@ -63,7 +71,9 @@ def as_safetensors(
         return
     with workshop.stage(f"{task_id}.source") as scratch:
         origins = _origins(inspection, fetched, tell)
-        yield _from_pickles(inspection, small, fetched, scratch, origins, tell)
+        pickled = inspection.selection.format is WeightFormat.PICKLE
+        convert = _from_pickles if pickled else _from_gguf
+        yield convert(inspection, small, fetched, scratch, origins, tell)
 
 
 def _origins(inspection: Inspection, fetched: Fetched, tell: Tell) -> dict[str, str]:
@@ -103,14 +113,52 @@ def _from_pickles(
         digests[target.name] = convert_pickle(fetched.directory / name, target, tell_done)
         before += (fetched.directory / name).stat().st_size
     return Readable(
-        examined(inspection, scratch, tuple(sorted(digests))),
+        examined(inspection, inspection.facts.config, small, scratch, tuple(sorted(digests))),
         small,
         Fetched(scratch, digests, owned=True),
         origins,
     )
 
 
-def examined(inspection: Inspection, scratch: Path, weights: tuple[str, ...]) -> Inspection:
+def _from_gguf(
+    inspection: Inspection,
+    small: dict[str, bytes],
+    fetched: Fetched,
+    scratch: Path,
+    origins: dict[str, str],
+    tell: Tell,
+) -> Readable:
+    (name,) = inspection.selection.weights
+    total, dtype = inspection.facts.weight_bytes or 0, inspection.facts.dtype
+
+    def tell_done(done: int) -> None:
+        tell(Step(LoadStage.VERIFYING, "Dequantising to safetensors.", done, total))
+
+    tell_done(0)
+    found = dequantize_gguf(
+        fetched.directory / name,
+        scratch,
+        dtype or Dtype.BFLOAT16,
+        TOKENIZER not in small,
+        tell_done,
+    )
+    small = {**small, **found.small}
+    config = parse_config(small[CONFIG])
+    return Readable(
+        examined(inspection, config, small, scratch, (SINGLE,)),
+        small,
+        Fetched(scratch, {SINGLE: found.sha256}, owned=True),
+        origins,
+    )
+
+
+def examined(
+    inspection: Inspection,
+    config: dict[str, object],
+    small: dict[str, bytes],
+    scratch: Path,
+    weights: tuple[str, ...],
+) -> Inspection:
     """Return the inspection of what was converted; its facts keep the bytes of the original.
 
     Raises
@@ -120,9 +168,10 @@ def examined(inspection: Inspection, scratch: Path, weights: tuple[str, ...]) ->
     """
     checkpoint = LocalCheckpoint(scratch)
     facts, selection = inspection.facts, inspection.selection
-    chosen = Selection(weights, selection.tokenizer, selection.generation_config)
+    tokenizer = tuple(sorted(TOKENIZER_FILES & small.keys()))
+    chosen = Selection(weights, tokenizer, selection.generation_config)
     headers = {name: checkpoint.header(name) for name in weights}
-    found = examine(checkpoint, chosen, facts.config, read_config(facts.config), headers)
+    found = examine(checkpoint, chosen, config, read_config(config), headers)
     kept = {"weight_bytes": facts.weight_bytes, "revision": facts.revision}
     facts = found.facts.model_copy(update=kept)
     return Inspection(facts, chosen, headers, found.stored, found.tensors)

@@ -20,6 +20,7 @@ from mistudio_loader.domain.checkpoint import (
 )
 from mistudio_loader.domain.completeness import Tensors, check_complete
 from mistudio_loader.domain.families import Dimensions, corrupt_config, read_config
+from mistudio_loader.domain.gguf import config_of
 from mistudio_loader.domain.headers import Header, corrupt, count_parameters, majority_dtype
 from mistudio_loader.domain.prequantized import (
     Stored,
@@ -78,6 +79,8 @@ def inspect(checkpoint: Checkpoint) -> Inspection:
     """
     names = checkpoint.names()
     index = index_of(names)
+    if index is None and (chosen := select(names, None)).format is WeightFormat.GGUF:
+        return _inspect_gguf(checkpoint, chosen)
     weight_map = parse_index(checkpoint.read(index), index) if index else None
     config = parse_config(checkpoint.read(CONFIG)) if CONFIG in names else None
     dimensions = read_config(config) if config is not None else None
@@ -98,6 +101,16 @@ def inspect(checkpoint: Checkpoint) -> Inspection:
     if weight_map:
         check_index(weight_map, {f: {t.name for t in h.tensors} for f, h in headers.items()})
     return examine(checkpoint, selection, config, dimensions, headers, stored)
+
+
+def _inspect_gguf(checkpoint: Checkpoint, selection: Selection) -> Inspection:
+    (name,) = selection.weights
+    header = checkpoint.gguf(name)
+    config = config_of(header, name)
+    facts = _facts(
+        checkpoint, selection, config, read_config(config), header.parameters, header.dtype
+    )
+    return Inspection(facts, selection, {})
 
 
 def examine(
