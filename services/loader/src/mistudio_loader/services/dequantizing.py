@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,14 +96,15 @@ def _convert(
     settings["architectures"] = [type(model).__name__]
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
-    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=settings)
+    kind: Any = TENSOR_PROCESSORS.get(architecture, TensorProcessor)
+    processor = kind(config=settings)
     names = get_gguf_hf_weights_map(model, processor)
     shapes = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     layout = [_place(tensor, names, shapes, source.name) for tensor in reader.tensors]
-    kind, position, placed = NAME_OF[dtype], 0, []
+    named, position, placed = NAME_OF[dtype], 0, []
     for name in layout:
-        end = position + _elements(shapes[name]) * ITEM_BITS[kind] // 8
-        placed.append(Tensor(name, kind, shapes[name], position, end))
+        end = position + prod(shapes[name]) * ITEM_BITS[named] // 8
+        placed.append(Tensor(name, named, shapes[name], position, end))
         position = end
     digest, to = hashlib.sha256(), getattr(torch, dtype.value)
     with target.open("wb") as out:
@@ -130,13 +132,6 @@ def _place(
     if found != shapes[name]:
         raise corrupt(file, f"{tensor.name} is {list(found)} where {list(shapes[name])} is needed")
     return name
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def _pieces(tensor: Any, processor: Any) -> Iterator[torch.Tensor]:
