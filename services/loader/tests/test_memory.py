@@ -27,6 +27,24 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """Prints the kilobytes by which the peak of resident memory rises."""
 
 
+UNPICKLE = """
+import resource, sys
+from pathlib import Path
+import torch
+from mistudio_loader.services.pickles import convert_pickle
+source, target = map(Path, sys.argv[1:])
+torch.save({f"x{n}": torch.zeros(2**23) for n in range(16)}, source)
+before = int(Path("/proc/self/statm").read_text().split()[1])
+peak = 0
+def tell(done):
+    global peak
+    peak = max(peak, int(Path("/proc/self/statm").read_text().split()[1]))
+convert_pickle(source, target, tell)
+print((peak - before) * resource.getpagesize() // 1024)
+"""
+"""Prints the kilobytes by which resident memory rises while 512 MiB are converted."""
+
+
 def zeros(path: Path, size: int) -> Path:
     tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
     raw = json.dumps({"big": tensor}).encode()
@@ -44,6 +62,15 @@ def test_a_cast_takes_little_memory_however_large_the_tensor(tmp_path: Path) -> 
         capture_output=True,
         text=True,
         check=True,
+    )
+    assert int(done.stdout) < 128 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_pickle_takes_the_memory_of_a_tensor_not_of_the_file(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "pytorch_model.bin"), str(tmp_path / "out.safetensors")]
+    done = subprocess.run(
+        [sys.executable, "-c", UNPICKLE, *arguments], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 128 * 1024
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -116,10 +118,17 @@ def _convert(
                 piece = values.to(to).contiguous().reshape(-1).view(torch.uint8).numpy().data
                 out.write(piece)
                 digest.update(piece)
+            _let_go(reader)
             tell_done(int(tensor.data_offset) + int(tensor.n_bytes))
         out.flush()
         os.fsync(out.fileno())
     return settings, digest.hexdigest()
+
+
+def _let_go(reader: Any) -> None:
+    """Let the system drop the file's pages; they are only read."""
+    if sys.platform == "linux":
+        reader.data._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def _place(

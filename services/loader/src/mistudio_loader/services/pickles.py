@@ -6,9 +6,12 @@ runs no code of its author's. The file is mapped, not read: memory is that of it
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import mmap
 import os
 import pickle
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,7 +72,7 @@ def convert_pickle(source: Path, target: Path, tell_done: Callable[[int], None])
     # A tensor may repeat one element for ever; nothing that was saved is larger than its file.
     if any(t.end - t.start > source.stat().st_size for t in layout):
         raise corrupt(source.name, "a tensor is larger than the file")
-    digest = hashlib.sha256()
+    digest, maps = hashlib.sha256(), _maps(source)
     with target.open("wb") as out:
         head = render_header(layout, {"format": "pt"})
         for place, content in [(None, head), *((t, None) for t in layout)]:
@@ -77,6 +80,7 @@ def convert_pickle(source: Path, target: Path, tell_done: Callable[[int], None])
             out.write(piece)
             digest.update(piece)
             if place is not None:
+                _let_go(tensors[place.name], maps)
                 tell_done(place.end)
         out.flush()
         os.fsync(out.fileno())
@@ -144,6 +148,26 @@ def _kind(source: Path, name: str, tensor: torch.Tensor) -> str:
 
 def _bits(source: Path, name: str, tensor: torch.Tensor) -> int:
     return ITEM_BITS[_kind(source, name, tensor)]
+
+
+def _maps(source: Path) -> list[range]:
+    """Return the addresses at which a file is mapped, where the system tells them."""
+    if sys.platform != "linux":
+        return []
+    lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines())
+    where = (line[0].split("-") for line in lines if line[5:] == [str(source.resolve())])
+    return [range(int(first, 16), int(last, 16)) for first, last in where]
+
+
+def _let_go(tensor: torch.Tensor, maps: list[range]) -> None:
+    """Let the system drop a mapped tensor's pages; they were only read, and could be again."""
+    storage = tensor.untyped_storage()
+    first, last = storage.data_ptr(), storage.data_ptr() + storage.nbytes() - 1
+    # Memory of any other kind would lose its content.
+    if any(first in mapped and last in mapped for mapped in maps):
+        first &= -mmap.PAGESIZE
+        length = ctypes.c_size_t(last + 1 - first)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), length, mmap.MADV_DONTNEED)
 
 
 def _bytes(tensor: torch.Tensor) -> Any:
