@@ -32,6 +32,13 @@ class ExtractorSettings(ServiceSettings):
     disk_reserve_bytes: int = Field(
         default=256 * 1024 * 1024, ge=0, description="Stays free whatever is written."
     )
+    kernel_cache_dir: Path | None = Field(
+        default=None,
+        description="Keeps which quantised formats run here; null takes the user's cache.",
+    )
+    kernel_check_delay_seconds: float = Field(
+        default=15.0, ge=0, description="How long after the start the formats are tried."
+    )
     torch_num_threads: int | None = Field(default=None, ge=1)
 
     @property
