@@ -29,6 +29,8 @@ class Disk:
     root: Path
     url: str = "nats://127.0.0.1:4222"
     extra: dict[str, Any] = field(default_factory=dict)
+    kernel_check_delay_seconds: float = 3600.0
+    """Tests that ask for no quantised format need not wait for their check."""
 
     @property
     def settings(self) -> ExtractorSettings:
@@ -38,6 +40,8 @@ class Disk:
             dataset_cache_dir=self.root / "datasets",
             activation_cache_dir=self.root / "activations",
             device_id_file=self.root / "device-id",
+            kernel_cache_dir=self.root / "kernels",
+            kernel_check_delay_seconds=self.kernel_check_delay_seconds,
             device="cpu",
             **self.extra,
         )
@@ -51,6 +55,8 @@ class Disk:
             "DATASET_CACHE_DIR": str(settings.dataset_cache_dir),
             "ACTIVATION_CACHE_DIR": str(settings.activation_cache_dir),
             "DEVICE_ID_FILE": str(settings.device_id_file),
+            "KERNEL_CACHE_DIR": str(settings.kernel_cache_dir),
+            "KERNEL_CHECK_DELAY_SECONDS": str(self.kernel_check_delay_seconds),
             "MISTUDIO_DEVICE": "cpu",
         }
 

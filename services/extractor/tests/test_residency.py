@@ -31,6 +31,10 @@ from mistudio_testkit.bus import until
 from .support import Disk
 
 
+async def admit(_: Artifact) -> None:
+    """Refuse no format."""
+
+
 class Room:
     """A device with its residents, and what was told of those that left."""
 
@@ -39,7 +43,7 @@ class Room:
         self.exits: list[int] = []
         self.device = Device(disk.settings, self.exits.append)
         self.residency = Residency(
-            self.device, Layout(disk.settings), most, lambda *each: self.left.append(each)
+            self.device, Layout(disk.settings), most, admit, lambda *each: self.left.append(each)
         )
 
     async def start(self) -> None:

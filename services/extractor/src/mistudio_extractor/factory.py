@@ -24,12 +24,14 @@ from .services.capturing import Capturing
 from .services.committing import Committing
 from .services.device import Device
 from .services.heartbeat import Heartbeat
+from .services.kernels import Kernels
 from .services.planning import Planning
 from .services.reporting import Departures
 from .services.residency import Residency
 from .services.shards import Shards
 from .services.stores import Stores
 from .storage.layout import Layout
+from .storage.verdicts import KeptVerdicts
 
 SERVICE = "extractor"
 PUBLISHED = (
@@ -75,7 +77,9 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
             )
         )
 
-    residency = Residency(device, layout, settings.max_resident_models, evicted)
+    kept = KeptVerdicts(settings.kernel_cache_dir)
+    kernels = Kernels(device, kept, settings.kernel_check_delay_seconds)
+    residency = Residency(device, layout, settings.max_resident_models, kernels.require, evicted)
     cancellations.on_cancel(residency.call_off)
     models = ModelHandlers(residency, device, cancellations, publisher)
     extractions = ExtractionHandlers(
@@ -87,12 +91,13 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         publisher,
     )
     stores = StoreHandlers(Stores(layout), publisher)
-    heartbeat = Heartbeat(broker, settings.pool, device, residency, layout, cancellations)
+    heartbeat = Heartbeat(broker, settings.pool, device, residency, kernels, layout, cancellations)
     _subscribe(broker, settings.pool, models, extractions, stores, publisher)
     declare_publishers(broker, PUBLISHED, settings.pool)
 
     async def stop() -> None:
         await heartbeat.stop()
+        await kernels.stop()
         await residency.stop()
         await departures.stop()
         await extractions.close()
@@ -105,7 +110,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         name=SERVICE,
         broker=broker,
         on_start=[layout.create, device.identify, residency.start],
-        on_started=[heartbeat.start, departures.start, device.warm],
+        on_started=[heartbeat.start, departures.start, device.warm, kernels.start],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive, "residency": residency.alive},
     )

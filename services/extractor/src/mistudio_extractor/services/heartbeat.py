@@ -20,6 +20,7 @@ from mistudio_servicekit.rpc import call
 from mistudio_servicekit.tasks import cancel
 
 from .device import Device
+from .kernels import Kernels
 from .residency import Residency
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,13 @@ class Heartbeat:
         pool: str,
         device: Device,
         residency: Residency,
+        kernels: Kernels,
         layout: Layout,
         cancellations: Cancellations,
     ) -> None:
         self._broker, self._pool, self._device = broker, pool, device
-        self._residency, self._layout, self._cancellations = residency, layout, cancellations
+        self._residency, self._kernels = residency, kernels
+        self._layout, self._cancellations = layout, cancellations
         self._beating: asyncio.Task[None] | None = None
         self._measuring: asyncio.Task[None] | None = None
         self._releasing: dict[str, asyncio.Task[None]] = {}
@@ -88,6 +91,7 @@ class Heartbeat:
             memory_used_bytes=self._residency.used_bytes(),
             memory_free_bytes=await self._device.free_bytes(),
             residents=self._residency.residents(),
+            unavailable_formats=self._kernels.unavailable,
             store_bytes=self._store_bytes,
             store_free_bytes=self._layout.free_bytes(),
         )

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
-from collections.abc import Callable
 
 from mistudio_contracts.errors import ModelLoadFailed
 from mistudio_contracts.states import Quantization
@@ -27,6 +25,9 @@ CHECKED = (Quantization.INT8, Quantization.INT4)
 SECONDS = 300.0
 """How long the child may take, each format's own limit included."""
 
+TOO_LONG = "did not end within"
+"""In the reason of a format that took too long, which may be for what else ran at that time."""
+
 
 class Kernels:
     """Knows which formats run here, some time after the start.
@@ -39,15 +40,10 @@ class Kernels:
         What earlier starts have found.
     delay
         Seconds after which they are tried if nobody has asked before.
-    on_known
-        Called when it is known.
     """
 
-    def __init__(
-        self, device: Device, kept: KeptVerdicts, delay: float, on_known: Callable[[], None]
-    ) -> None:
+    def __init__(self, device: Device, kept: KeptVerdicts, delay: float) -> None:
         self._device, self._kept, self._delay = device, kept, delay
-        self._on_known = on_known
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.unavailable: dict[Quantization, str] = {}
@@ -84,17 +80,12 @@ class Kernels:
             )
 
     async def _find_out(self) -> None:
-        try:
-            verdicts = await self._verdicts()
-        except Exception:
-            log.exception("Which formats run here could not be found out.")
-            return
+        verdicts = await self._verdicts()
         self.unavailable = {
             each: reason for each in CHECKED if (reason := verdicts.get(each.value)) is not None
         }
         if self.unavailable:
             log.warning("Some formats do not run here.", extra={"formats": verdicts})
-        self._on_known()
 
     async def _verdicts(self) -> Verdicts:
         facts = self._device.known_facts()
@@ -105,14 +96,16 @@ class Kernels:
             await asyncio.wait_for(self._asked.wait(), self._delay)
         except asyncio.TimeoutError:
             log.info("Trying which quantised formats run here.")
-        found, certain = await _try(facts.torch_device)
-        if certain:
+        found = await _try(facts.torch_device)
+        if found is None:
+            return {}
+        if not any(TOO_LONG in (reason or "") for reason in found.values()):
             await asyncio.to_thread(self._kept.save, facts.name, found)
         return found
 
 
-async def _try(torch_device: str) -> tuple[Verdicts, bool]:
-    """Return what a child found, and whether the next would find the same."""
+async def _try(torch_device: str) -> Verdicts | None:
+    """Return what a child found; None when it could not find out, as when memory was short."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -125,20 +118,20 @@ async def _try(torch_device: str) -> tuple[Verdicts, bool]:
     try:
         out, err = await asyncio.wait_for(child.communicate(), SECONDS)
     except asyncio.TimeoutError:
-        return _none_runs(f"the check did not end within {SECONDS:g} s"), False
+        log.warning("The check of the formats did not end.", extra={"seconds": SECONDS})
+        return None
     finally:
         if child.returncode is None:
             child.terminate()
             await child.wait()
     if child.returncode == 0:
         found: Verdicts = json.loads(out)
-        return found, not any("did not end" in (reason or "") for reason in found.values())
-    said = err.decode(errors="replace").strip().splitlines()
-    log.warning("The check of the formats failed.", extra={"said": said[-5:]})
-    status = child.returncode or 0
-    killed = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return _none_runs(f"the check ended with {killed}"), False
-
-
-def _none_runs(reason: str) -> Verdicts:
-    return {each.value: reason for each in CHECKED}
+        return found
+    log.warning(
+        "The check of the formats failed.",
+        extra={
+            "returncode": child.returncode,
+            "said": err.decode(errors="replace").strip().splitlines()[-5:],
+        },
+    )
+    return None

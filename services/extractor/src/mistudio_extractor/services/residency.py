@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import MiStudioError, StatusConflict
@@ -16,6 +16,8 @@ from mistudio_extractor.storage.layout import Layout
 from .arrivals import Arrivals, Evicted, Resident
 from .device import Device
 from .scheduler import Scheduler
+
+Require = Callable[[Artifact], Awaitable[None]]
 
 _AS_BEFORE = ResidencyWish()
 
@@ -31,12 +33,16 @@ class Residency:
         Where artifacts lie.
     most
         Models at once.
+    require
+        Refuses an artifact whose format does not run here.
     on_evicted
         Told of each model that left.
     """
 
-    def __init__(self, device: Device, layout: Layout, most: int, on_evicted: Evicted) -> None:
-        self._device, self._most = device, most
+    def __init__(
+        self, device: Device, layout: Layout, most: int, require: Require, on_evicted: Evicted
+    ) -> None:
+        self._device, self._most, self._require = device, most, require
         self._arrivals = Arrivals(device, layout, on_evicted)
         self._scheduler = Scheduler(self._arrivals)
         self._tasks: dict[str, str] = {}
@@ -96,7 +102,7 @@ class Residency:
         ModelTooLarge, InsufficientMemory
             When it cannot be brought in.
         ModelLoadFailed
-            When its artifact is missing or broken.
+            When its artifact is missing or broken, or its format does not run here.
         StatusConflict
             When the task was called off.
         """
@@ -166,6 +172,7 @@ class Residency:
         there = self._arrivals.residents.get(model_id)
         if there is not None and there.artifact.fingerprint == artifact.fingerprint:
             return there.sizing.need()
+        await self._require(artifact)
         return (await self._arrivals.sizing(artifact)).need()
 
     async def _ask(self, request: Request) -> None:

@@ -10,10 +10,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from mistudio_contracts.errors import ModelLoadFailed
 from mistudio_contracts.states import Dtype
 from mistudio_contracts.values import Artifact
 from mistudio_extractor.domain.needs import Need
-from mistudio_footprint import DecoderShape, forward_bytes_per_token, token_budget
+from mistudio_footprint import (
+    FAMILIES,
+    DecoderShape,
+    UnknownFamily,
+    forward_bytes_per_token,
+    token_budget,
+)
 
 from .hardware import DeviceFacts
 
@@ -36,9 +43,14 @@ class Sizing:
 
     @classmethod
     def of(cls, directory: Path, artifact: Artifact, facts: DeviceFacts) -> Sizing:
-        """Return the figures of the artifact that lies in ``directory``."""
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        shape, compute = DecoderShape.from_config(config), BYTES[artifact.dtype]
+        """Return the figures of the artifact that lies in ``directory``.
+
+        Raises
+        ------
+        ModelLoadFailed
+            When its configuration is of no supported family, or is broken.
+        """
+        shape, compute = _shape(directory), BYTES[artifact.dtype]
         least = LEAST_TOKENS * forward_bytes_per_token(shape, 1, compute, 4)
         budget = facts.memory_budget_bytes
         allowance = max(least, min(budget // SHARE, budget - artifact.bytes))
@@ -60,3 +72,21 @@ class Sizing:
         a_token = forward_bytes_per_token(self.shape, self.shape.layers, self.compute_bytes, 4)
         tokens = self.batch_tokens(1, Dtype.FLOAT32)
         return Need(self.weights, min(self.allowance, tokens * a_token))
+
+
+def _shape(directory: Path) -> DecoderShape:
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        return DecoderShape.from_config(config)
+    except UnknownFamily as error:
+        raise ModelLoadFailed(
+            f"The architecture {str(error)!r} is not supported.",
+            reason="unsupported_architecture",
+            remedy=f"Supported are: {', '.join(sorted(FAMILIES))}.",
+        ) from error
+    except (OSError, KeyError, ValueError) as error:
+        raise ModelLoadFailed(
+            "The prepared artifact's config.json cannot be read.",
+            reason="artifact_broken",
+            remedy="Delete the model and load it again; it is prepared anew.",
+        ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 import secrets
 from importlib.metadata import version
@@ -43,7 +42,7 @@ class KeptVerdicts:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
-            os.replace(temporary, self._path)
+            temporary.replace(self._path)
         except OSError as error:
             log.warning("Which formats run is not kept.", extra={"error": str(error)})
 
