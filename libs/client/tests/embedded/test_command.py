@@ -238,9 +238,10 @@ def test_doctor_names_each_check_and_its_remedy(run: Run) -> None:
     done = run("doctor", "--json", "--port", "0")
     found = {finding["check"]: finding for finding in json.loads(done.stdout)}
     assert set(found) == {
-        "python", "system", "torch", "nats", "postgres", "user", "data directory", "disk",
-        "memory", "port",
+        "python", "system", "torch", "formats", "nats", "postgres", "user", "data directory",
+        "disk", "memory", "port",
     }  # fmt: skip
+    assert found["formats"]["detail"] == "int8 and int4 run"
     failed = [finding for finding in found.values() if finding["level"] == "fail"]
     assert done.returncode == (1 if failed else 0)
     assert all(finding["remedy"] for finding in found.values() if finding["level"] != "ok")

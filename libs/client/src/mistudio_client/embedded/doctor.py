@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ Level = Literal["ok", "warn", "fail"]
 
 _GIB = 1024**3
 _TORCH_SECONDS = 90
+_FORMATS_SECONDS = 300
 _TORCH_PROBE = """
 import json, torch
 cuda = torch.cuda.is_available()
@@ -78,6 +80,7 @@ def examine(layout: Layout, port: int, host: str = "127.0.0.1") -> list[Finding]
         _python,
         _system,
         _torch,
+        _formats,
         _nats,
         _postgres,
         lambda: _account(layout),
@@ -137,6 +140,31 @@ def _torch() -> Finding:
     if found["device"] == "CPU":
         return Finding("torch", "ok", f"{detail} (no GPU is seen; capture works, more slowly)")
     return Finding("torch", "ok", detail)
+
+
+def _formats() -> Finding:
+    if find_spec("mistudio_capture") is None:
+        return Finding("formats", "ok", "the extractor is not installed here")
+    remedy = "none, fp16 and bf16 work. For the others install a bitsandbytes built for this GPU."
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "mistudio_capture.kernels"],
+            capture_output=True,
+            text=True,
+            timeout=_FORMATS_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("formats", "warn", f"the check took over {_FORMATS_SECONDS} s", remedy)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        return Finding("formats", "warn", f"int8 and int4 could not be tried: {last}", remedy)
+    found: dict[str, str | None] = json.loads(done.stdout.strip().splitlines()[-1])
+    broken = {name: reason for name, reason in found.items() if reason is not None}
+    if broken:
+        detail = "; ".join(f"{name} does not run: {reason}" for name, reason in broken.items())
+        return Finding("formats", "warn", detail, remedy)
+    return Finding("formats", "ok", f"{' and '.join(found)} run")
 
 
 def _nats() -> Finding:
