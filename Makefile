@@ -42,7 +42,7 @@ lint: setup ## Format, lint, architecture and types
 	@$(BIN)/mypy
 
 .PHONY: contracts
-contracts: setup ## Render contracts/ and infra/nats/streams.yaml from the code
+contracts: setup ## Render contracts/ and infra/nats/ from the code
 	@$(BIN)/python deploy/dev/render.py
 
 .PHONY: constraints

@@ -1,4 +1,4 @@
-"""Render contracts/, infra/nats/streams.yaml and docs/INTERNALS.md from the code.
+"""Render contracts/, infra/nats and docs/INTERNALS.md from the code.
 
 The AsyncAPI document is FastStream's, from the subscribers and publishers that the services
 register; stream, durable and delivery, which FastStream leaves out, are added from the topology.
@@ -162,6 +162,7 @@ def _json(document: Any) -> str:
 
 def rendered() -> dict[Path, str]:
     """Return every generated file and what it must hold."""
+    from mistudio_servicekit.permissions import render_accounts
     from mistudio_servicekit.provision import render_topology
 
     files = {CONTRACTS / "schemas" / f"{n}.json": _json(s) for n, s in payload_schemas().items()}
@@ -173,6 +174,7 @@ def rendered() -> dict[Path, str]:
     files[CONTRACTS / "openapi.json"] = openapi()
     files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()
+    files[ROOT / "infra" / "nats" / "accounts.conf"] = render_accounts()
     return files
 
 
