@@ -33,9 +33,16 @@ class EndsTheChild:
 
     async def publish(self, *_: Any, **__: Any) -> None:
         for child in psutil.Process().children():
-            if "mistudio_loader.child" in child.cmdline() and child.pid not in self.sent:
+            if child.pid not in self.sent and _is_ours(child):
                 self.sent.append(child.pid)
                 os.kill(child.pid, self.number)
+
+
+def _is_ours(child: psutil.Process) -> bool:
+    try:
+        return "mistudio_loader.child" in child.cmdline()
+    except psutil.NoSuchProcess:  # Also of one that has ended and was not waited for yet.
+        return False
 
 
 @pytest.mark.parametrize(
