@@ -8,7 +8,8 @@ and captured on the CPU by the largest batch of the estimate. Two comparisons ar
 - *total*: the growth of a process's resident memory while it loads the model and captures, against
   the estimate's total, which must be between 80 and 100 percent. The growth is the kernel's own
   peak (``VmHWM``), counted from a process that has already captured with a tiny model of the same
-  family and format, so that libraries and threads are there. The disk is as slow as can be: nothing
+  family and format, so that libraries and threads are there, and whose heap is set up as the
+  extractor's is. The disk is as slow as can be: nothing
   is written before the queue of captured columns is full.
 
 What ``CaptureModel`` refuses is shown as refused, with the reason.
@@ -215,8 +216,9 @@ def _never() -> None:
 
 def measure(pipe: Connection, tiny: Path, path: Path, batch: Batch) -> None:
     """Send the bytes of the model's tensors and the peak growth of this process, or a refusal."""
-    from mistudio_capture.errors import CaptureError
+    from mistudio_capture import CaptureError, give_back_at_once
 
+    give_back_at_once()
     try:
         capture(tiny, Batch(1, 32))
         gc.collect()

@@ -115,13 +115,20 @@ def plain(
     layers: Sequence[int],
     *,
     dtype: torch.dtype = torch.float32,
+    weights: torch.dtype | None = None,
     attention: str = "sdpa",
 ) -> Captured:
-    """Return what plain transformers computes, one sample at a time, hooks on its blocks."""
+    """Return what plain transformers computes, one sample at a time, hooks on its blocks.
+
+    ``dtype`` is of the computation; the weights may be rounded to another before.
+    """
     family = AutoModel._model_mapping[type(AutoConfig.from_pretrained(path))]
     if not family._supports_sdpa:
         attention = "eager"
     model = AutoModel.from_pretrained(path, dtype=dtype, attn_implementation=attention).eval()
+    if weights is not None:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(weights).to(dtype)
     blocks = find_blocks(model, model.config.num_hidden_layers)
     parts: dict[str, list[torch.Tensor]] = {f"layers.{n}.resid_post": [] for n in layers}
 

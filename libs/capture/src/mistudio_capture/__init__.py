@@ -10,6 +10,7 @@ from .errors import (
     UnsupportedArchitecture,
 )
 from .families import FAMILIES
+from .heap import give_back_at_once
 from .hooks import layer_of
 from .model import CaptureModel
 
@@ -22,6 +23,7 @@ __all__ = [
     "OutOfDeviceMemory",
     "UnsupportedArchitecture",
     "capture_shard",
+    "give_back_at_once",
     "iter_batches",
     "layer_of",
 ]

@@ -17,6 +17,7 @@ from .errors import CaptureError, InputsRefused, UnsupportedArchitecture
 from .families import FAMILIES, FUSED_EXPERTS, PACKED
 from .files import TensorFiles
 from .fusing import fuse_activations
+from .halves import multiply_in_float32
 from .hooks import layer_of
 from .loading import Plan, from_transformers, plan
 from .passes import Pick, forward, packed_inputs, padded_inputs
@@ -93,6 +94,8 @@ class CaptureModel:
             blocks = find_blocks(decoder, int(config.num_hidden_layers))
             _fill(found, blocks, place, offload_blocks)
         config.use_cache = False
+        if place.type == "cpu" and chosen in (torch.float16, torch.bfloat16):
+            multiply_in_float32(decoder)
         fuse_activations(decoder)
         return cls(decoder, place, _allocated(place) - before if place.type == "cuda" else None)
 

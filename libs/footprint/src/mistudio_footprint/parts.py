@@ -152,10 +152,9 @@ def slack_bytes(resident: int, passing: int, kind: str) -> int:
     """Return what the allocator rounds up and keeps.
 
     PyTorch's CUDA allocator takes 20 MiB segments for tensors of 1 to 10 MiB and multiples of 2 MiB
-    beyond, and keeps what is freed. glibc's malloc gives what lasts back, but keeps freed blocks of
-    up to 32 MiB in its heap (mallopt(3), M_MMAP_THRESHOLD): of a batch's bytes a third to two
-    thirds more were measured, see benchmarks/results/footprint.json.
+    beyond, and keeps what is freed. On a CPU freed blocks of a MiB go back to the system at
+    once (``mistudio_capture.heap``), and smaller ones stay.
     """
     if kind == "cpu":
-        return resident // 100 + passing // 2 + 8 * MIB
+        return resident // 100 + passing // 10 + 8 * MIB
     return resident // 50 + passing // 10 + 40 * MIB

@@ -179,8 +179,9 @@ class Device:
         from transformers.utils import logging as transformers_logging
 
         # One import for every thread: two at once would see each other's half-made modules.
-        import mistudio_capture  # noqa: F401
+        from mistudio_capture import give_back_at_once
 
+        give_back_at_once()
         # Its bars would break the lines of our log.
         transformers_logging.disable_progress_bar()
         if self._settings.torch_num_threads:
