@@ -52,15 +52,19 @@ def alive_elements(shape: DecoderShape, compute_bytes: int) -> int:
     and four where its activation is written out in single operations, which only float32 fuses.
     A norm holds its input and two copies in float32.
     """
-    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    attention = 4 * query + 2 * key
     written_out = shape.activation in _WRITTEN_OUT and (
         compute_bytes != FLOAT32 or shape.model_type == "bloom"
     )
     inner = 3 if shape.gated else 2
     mlp = max(inner, 4 if written_out else 0) * shape.intermediate + shape.hidden
     norm = 3 * shape.hidden * FLOAT32 // compute_bytes
-    return 3 * shape.hidden + max(attention, mlp, norm)
+    return max(attention_elements(shape), 3 * shape.hidden + max(mlp, norm))
+
+
+def attention_elements(shape: DecoderShape) -> int:
+    """Return the elements that a token has alive while a block attends, scores left out."""
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    return 3 * shape.hidden + 4 * query + 2 * key
 
 
 _WRITTEN_OUT = frozenset({"gelu_new", "gelu_fast"})

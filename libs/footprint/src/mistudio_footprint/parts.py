@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .budget import FLOAT32, alive_elements, score_bytes
+from .budget import FLOAT32, alive_elements, attention_elements, score_bytes
 from .formats import Format, decoder_bytes
 from .layout import Layout
 from .shape import DecoderShape
@@ -44,7 +44,7 @@ class Parts:
     captured
         Columns on their way out.
     workspace
-        Kernels' scratch, and a weight dequantised for its product.
+        Kernels' scratch, and a weight dequantised for its product, beyond the activations' peak.
     slack
         What the allocator rounds up and keeps.
     """
@@ -88,9 +88,8 @@ def parts(shape: DecoderShape, how: Format, batch: Batch, kind: str) -> Parts:
         Of the device: ``cpu``, ``cuda`` or ``tegra``.
     """
     found = decoder_bytes(shape.layout, how)
-    activations = activation_bytes(shape, how, batch, kind)
+    activations, workspace = passing_bytes(shape, how, batch, kind)
     captured = captured_bytes(shape, how, batch, kind)
-    workspace = workspace_bytes(shape.layout, how, kind)
     passing = activations + captured + workspace
     return Parts(
         weights=found.weights,
@@ -102,17 +101,37 @@ def parts(shape: DecoderShape, how: Format, batch: Batch, kind: str) -> Parts:
     )
 
 
-def activation_bytes(shape: DecoderShape, how: Format, batch: Batch, kind: str) -> int:
-    """Return the bytes of a batch's activations, see :func:`~.budget.alive_elements`.
+def passing_bytes(shape: DecoderShape, how: Format, batch: Batch, kind: str) -> tuple[int, int]:
+    """Return the bytes of a batch's activations, and of the scratch memory of kernels beside them.
 
-    On a CPU a quantised layer's product runs in float32, so its input and output are there once
-    more, in float32, when the model itself is in half precision.
+    A block has two wide moments that never meet: while it attends there are the scores, see
+    :func:`~.budget.score_bytes`; while it multiplies there are the inner rows of the MLP, see
+    :func:`~.budget.alive_elements`, and a weight that is dequantised whole, int8 by way of float32.
+    On a CPU products run in float32 (``mistudio_capture.halves``): in a model of half precision the
+    input, the output and the weight are there once more.
+
+    cuBLAS takes 32 MiB at most (PyTorch's ``CUBLAS_WORKSPACE_CONFIG`` for Hopper, 8 MiB before it).
     """
     compute = how.kept_bytes
-    a_token = alive_elements(shape, compute) * compute
-    if how.quantized and kind == "cpu" and compute != FLOAT32:
-        a_token += (shape.intermediate + shape.hidden) * FLOAT32
-    return batch.tokens * a_token + score_bytes(shape, batch.samples, batch.length, compute, kind)
+    in_float32 = kind == "cpu" and compute != FLOAT32
+    attending = batch.tokens * attention_elements(shape) * compute
+    attending += score_bytes(shape, batch.samples, batch.length, compute, kind)
+    multiplying = batch.tokens * alive_elements(shape, compute) * compute
+    if in_float32:
+        multiplying += batch.tokens * (shape.intermediate + shape.hidden) * FLOAT32
+    activations = max(attending, multiplying)
+    beyond = max(0, multiplying + copied_weight_bytes(shape.layout, how, kind) - activations)
+    return activations, beyond + (8 if kind == "cpu" else 32) * MIB
+
+
+def copied_weight_bytes(layout: Layout, how: Format, kind: str) -> int:
+    """Return the bytes of the largest weight as a product needs it, where it is kept otherwise."""
+    largest = max((m.elements for m in layout.matrices), default=0)
+    compute = FLOAT32 if kind == "cpu" else how.kept_bytes
+    if not how.quantized:
+        return largest * FLOAT32 if kind == "cpu" and how.kept_bytes != FLOAT32 else 0
+    by_way = FLOAT32 if how.quantization == "int8" and compute != FLOAT32 else 0
+    return largest * (compute + by_way)
 
 
 def captured_bytes(shape: DecoderShape, how: Format, batch: Batch, kind: str) -> int:
@@ -127,25 +146,6 @@ def captured_bytes(shape: DecoderShape, how: Format, batch: Batch, kind: str) ->
     if kind == "cpu":
         waiting = -(-QUEUED * batch.hook_points // (batch.hook_points + 1)) + 1
     return (batch.hook_points + waiting) * column
-
-
-def workspace_bytes(layout: Layout, how: Format, kind: str) -> int:
-    """Return the scratch memory of kernels.
-
-    A quantised weight is dequantised whole for its product, int8 by way of float32. cuBLAS takes
-    32 MiB at most (PyTorch's ``CUBLAS_WORKSPACE_CONFIG`` for Hopper, 8 MiB before it); on a CPU
-    oneDNN packs half-precision weights anew for a product.
-    """
-    largest = max((m.elements for m in layout.matrices), default=0)
-    dequantized = 0
-    if how.quantized:
-        compute = FLOAT32 if kind == "cpu" else how.kept_bytes
-        dequantized = largest * compute
-        if how.quantization == "int8" and compute != FLOAT32:
-            dequantized += largest * FLOAT32
-    elif kind == "cpu" and how.kept_bytes != FLOAT32:
-        dequantized = largest * FLOAT32
-    return dequantized + (8 if kind == "cpu" else 32) * MIB
 
 
 def slack_bytes(resident: int, passing: int, kind: str) -> int:
