@@ -12,24 +12,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
+import psutil
 import pytest
 
-from mistudio_contracts import subjects
+from mistudio_contracts import new_id, subjects
 from mistudio_contracts.reports import (
     ExtractionCommittedReport,
     ExtractionWorkFailedReport,
+    ModelEvictedReport,
+    ModelPlacedReport,
     ShardCapturedReport,
 )
-from mistudio_contracts.rpc import CancelWork
+from mistudio_contracts.rpc import CancelWork, ReleaseModel
 from mistudio_contracts.values import Artifact
 from mistudio_extractor.factory import create_app
 from mistudio_extractor.services.capturing import Capturing
 from mistudio_servicekit.testing import running
 from mistudio_testkit.bus import until
-from mistudio_testkit.models import ragged_texts
+from mistudio_testkit.models import make_model, ragged_texts
 
 from .bus import Catalog
-from .support import Disk, commit_order, plan_order, shard_order
+from .support import Disk, commit_order, place_order, plan_order, shard_order
 
 
 @pytest.fixture
@@ -152,3 +155,27 @@ def test_it_is_wired_and_knows_its_device_before_torch_is_imported(tmp_path: Pat
     )
     assert ran.returncode == 0, ran.stderr
     assert list(tmp_path.iterdir()) == [], "nothing is written before the start"
+
+
+async def test_fifty_loads_and_unloads_leave_memory_where_it_was(
+    catalog: Catalog, disk: Disk, tmp_path: Path
+) -> None:
+    artifact = disk.artifact(make_model(tmp_path / "gpt2", "gpt2", n_embd=256, n_layer=4))
+    async with process(disk) as extractor:
+        memory = psutil.Process(extractor.pid)
+
+        async def load_and_unload() -> int:
+            order = place_order(artifact)
+            await catalog.order(subjects.WORK_PLACE, order)
+            placed = await catalog.report(ModelPlacedReport, task_id=order.task_id)
+            release = ReleaseModel(task_id=new_id("task"), model_id=order.model_id)
+            await catalog.tell(subjects.CONTROL_RELEASE, release)
+            left = await catalog.report(ModelEvictedReport, model_id=order.model_id)
+            assert left.freed_bytes == placed.memory_usage_bytes
+            return int(memory.memory_info().rss)
+
+        # The first brings in its family's code, which stays.
+        before = await load_and_unload()
+        for _ in range(49):
+            after = await load_and_unload()
+    assert abs(after - before) < 0.05 * before

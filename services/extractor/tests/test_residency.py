@@ -20,45 +20,14 @@ from mistudio_contracts.reports import ModelEvictedReport
 from mistudio_contracts.values import Artifact, ResidencyWish
 from mistudio_extractor.domain.memory import is_out_of_memory, is_poison
 from mistudio_extractor.services import arrivals as arrivals_module
-from mistudio_extractor.services.device import POISONED, Device
+from mistudio_extractor.services.device import POISONED
 from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.models import load
 from mistudio_extractor.services.reporting import Departures
-from mistudio_extractor.services.residency import Residency
-from mistudio_extractor.storage.layout import Layout
 from mistudio_testkit.bus import until
 
+from .room import Room
 from .support import Disk
-
-
-async def admit(_: Artifact) -> None:
-    """Refuse no format."""
-
-
-class Room:
-    """A device with its residents, and what was told of those that left."""
-
-    def __init__(self, disk: Disk, most: int = 3) -> None:
-        self.left: list[tuple[str, str, str, int]] = []
-        self.exits: list[int] = []
-        self.device = Device(disk.settings, self.exits.append)
-        self.residency = Residency(
-            self.device, Layout(disk.settings), most, admit, lambda *each: self.left.append(each)
-        )
-
-    async def start(self) -> None:
-        await self.device.facts()
-        await self.residency.start()
-
-    async def close(self) -> None:
-        await self.residency.stop()
-        await self.device.close()
-
-    def leases(self) -> int:
-        return sum(resident.leases for resident in self.residency.residents())
-
-    def names(self) -> list[str]:
-        return [resident.model_id for resident in self.residency.residents()]
 
 
 @pytest.fixture

@@ -109,8 +109,9 @@ def _softcapped(
 ) -> torch.Tensor:
     groups = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    scores = (torch.tanh(scores / softcap) * softcap).masked_fill(~seen, float("-inf"))
+    # In place: scores are the largest tensors of a pass.
+    scores = (query @ key.transpose(2, 3)).mul_(scaling or query.shape[-1] ** -0.5)
+    scores.div_(softcap).tanh_().mul_(softcap).masked_fill_(~seen, float("-inf"))
     # In float32 as the family itself does it.
     return torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ value
 

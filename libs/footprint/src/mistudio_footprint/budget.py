@@ -71,6 +71,10 @@ _WRITTEN_OUT = frozenset({"gelu_new", "gelu_fast"})
 """Activations that transformers computes operation by operation."""
 
 
+_UNFUSED = 8
+"""Bytes a pair of PyTorch's attention without a kernel: scores in float32, before and after."""
+
+
 def score_bytes(
     shape: DecoderShape, samples: int, length: int, compute_bytes: int, kind: str
 ) -> int:
@@ -78,7 +82,8 @@ def score_bytes(
 
     Families that are packed attend sample by sample; those that are padded all at once. Scores
     are whole only where no fused kernel runs: with a soft cap (Gemma 2), in a family's own code
-    (BLOOM, GPT-Neo, GPT-J), and on a GPU for grouped keys in float32.
+    (BLOOM, GPT-Neo, GPT-J), where keys are shared by heads and no kernel of PyTorch's shares them
+    (Falcon with a single key head, and on a GPU grouped keys in float32).
 
     Parameters
     ----------
@@ -92,17 +97,18 @@ def score_bytes(
         ``cpu``, ``cuda`` or ``tegra``.
     """
     pairs = length * length
-    elements, in_float32 = shape.family.scores
-    grouped = shape.kv_heads < shape.heads and compute_bytes == FLOAT32
-    if not elements and kind != "cpu" and grouped and not shape.family.padded:
-        elements, in_float32 = 2, 0
-    scores = shape.heads * pairs * (elements * compute_bytes + in_float32)
+    a_pair = shape.family.scores[0 if compute_bytes == FLOAT32 else 1]
+    shared = shape.kv_heads < shape.heads
+    if not a_pair and shared:
+        unfused = shape.family.padded or (kind != "cpu" and compute_bytes == FLOAT32)
+        a_pair = _UNFUSED if unfused else 0
+    scores = shape.heads * pairs * a_pair
     if shape.family.padded:
         alibi = shape.heads * compute_bytes if shape.alibi else 0
         return samples * (scores + pairs * (2 * compute_bytes + alibi + 1))
     windowed = shape.window is not None and length > shape.window
     # Distances as int64 and the comparisons of them, while the mask of a window is made.
-    return scores + (pairs * 12 if windowed or elements else 0)
+    return scores + (pairs * 12 if windowed or a_pair else 0)
 
 
 def token_budget(

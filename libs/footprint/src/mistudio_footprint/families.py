@@ -45,8 +45,8 @@ class Family:
         Whether samples of a batch lie beside each other, padded to the longest, because the
         family's attention is its own code.
     scores
-        Bytes for each query-key pair of a head that the family's attention holds at its peak, in
-        (elements of the compute dtype, bytes in float32); (0, 0) where a fused kernel holds none.
+        Bytes for each query-key pair of a head that the family's attention holds at its peak,
+        computing in float32 and in half precision; (0, 0) where a fused kernel holds none.
     experts
         Whether the MLPs are experts in fused tensors, which bitsandbytes cannot quantise.
     """
@@ -97,7 +97,7 @@ FAMILIES: dict[str, Family] = {
         embedding_norm=True,
         rotaries=0,
         padded=True,
-        scores=(2, 8),
+        scores=(12, 12),
         **_SHIFTED,
     ),
     "falcon": Family(
@@ -120,7 +120,7 @@ FAMILIES: dict[str, Family] = {
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         norms=4,
-        scores=(3, 8),
+        scores=(8, 10),
     ),
     "gemma3_text": Family(
         defaults={
@@ -153,7 +153,7 @@ FAMILIES: dict[str, Family] = {
         positions=0,
         rotaries=0,
         padded=True,
-        scores=(1, 12),
+        scores=(10, 10),
         **_SHIFTED,
     ),
     "gpt_neox": Family(
@@ -169,7 +169,7 @@ FAMILIES: dict[str, Family] = {
         norms=1,
         rotaries=0,
         padded=True,
-        scores=(1, 12),
+        scores=(10, 10),
         **_SHIFTED,
     ),
     "llama": Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias"),
