@@ -186,6 +186,31 @@ class TestRoom:
         assert (left.model_id, left.reason) == (orders[0].model_id, "lru")
         assert left.task_id == orders[0].task_id
 
+    async def test_one_that_waits_for_room_says_so_and_holds_nobody_up(
+        self, catalog: Catalog, disk: Disk, tiny: Artifact
+    ) -> None:
+        disk.extra["max_resident_models"] = 1
+        dataset = disk.dataset([[1, 2]] * 20_000, "input_ids")
+        work = plan_order(tiny, dataset, column="input_ids", hook_points=POINTS[:1])
+        there = place_order(tiny, model_id=work.model_id)
+        waiting, again = place_order(tiny), place_order(tiny, model_id=work.model_id)
+        async with running(create_app(disk.settings)):
+            await catalog.order(subjects.WORK_PLACE, there)
+            await catalog.report(ModelPlacedReport, task_id=there.task_id)
+            planned = await catalog.plan(work)
+            await catalog.order(
+                subjects.WORK_SHARD, shard_order(work, planned.shards[0], batch_size=1)
+            )
+            await until(lambda: bool(catalog.progress))
+            await catalog.order(subjects.WORK_PLACE, waiting)
+            await until(lambda: any(live.waiting for live in catalog.loads))
+            await catalog.order(subjects.WORK_PLACE, again)
+            await catalog.report(ModelPlacedReport, task_id=again.task_id)
+            assert catalog.of(ModelPlacedReport, task_id=waiting.task_id) == []
+            await catalog.tell(subjects.CONTROL_CANCEL, CancelWork(task_ids=[work.task_id]))
+            await catalog.report(ModelPlacedReport, task_id=waiting.task_id)
+        assert {live.task_id for live in catalog.loads if live.waiting} == {waiting.task_id}
+
     async def test_a_model_beyond_the_budget_is_refused_with_the_figures(
         self, catalog: Catalog, disk: Disk, tiny: Artifact
     ) -> None:

@@ -31,8 +31,9 @@ def consume(
     retries: int = 3,
     delay: Callable[[int], float] = retry_delay,
     on_retry: OnRetry[Any] | None = None,
+    workers: int = 1,
 ) -> None:
-    """Handle the messages of a command, work or report subject, one at a time.
+    """Handle the messages of a command, work or report subject, one at a time for each worker.
 
     Messages come at least once, so handlers are idempotent. What becomes of one:
 
@@ -70,6 +71,8 @@ def consume(
     on_retry
         Told of each transient failure that is tried again, with the seconds until then. What it
         raises is logged and changes nothing.
+    workers
+        Messages at once; more than one where a handler waits for others.
     """
     stream = subject.stream
     if stream is None:
@@ -80,6 +83,7 @@ def consume(
         stream=stream,
         durable=subject.durable(pool),
         description=subject.summary,
+        workers=workers,
     )
     worker = Worker(broker, subscriber, subject, handler, on_give_up, retries, delay, on_retry)
     register(subscriber, subject, worker.handle)

@@ -49,11 +49,11 @@ class FetchRefused(Exception):
 
 
 class DurableSubscriber(PullStreamSubscriber):
-    """One message at a time from a durable consumer that somebody else has made."""
+    """Messages of a durable consumer that somebody else has made, one at a time for each worker."""
 
-    def __init__(self, *args: Any, durable: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, durable: str, workers: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.durable = durable
+        self.durable, self.workers = durable, workers
         self.ack_wait = 30.0
         self.max_deliver = -1
         self.max_payload = 0
@@ -77,7 +77,8 @@ class DurableSubscriber(PullStreamSubscriber):
 
     async def _create_subscription(self) -> None:
         await self.inspect()
-        self.add_task(self._consume_pull, func_kwargs={"cb": self.consume})
+        for _ in range(self.workers):
+            self.add_task(self._consume_pull, func_kwargs={"cb": self.consume})
 
     async def _consume_pull(self, cb: Callable[[Msg], Coroutine[Any, Any, Any]]) -> None:
         pause = 0.0
@@ -162,7 +163,13 @@ def _message_or_status(message: Msg) -> Msg | None:
 
 
 def durable_subscriber(
-    broker: NatsBroker, subject: str, *, stream: str, durable: str, description: str
+    broker: NatsBroker,
+    subject: str,
+    *,
+    stream: str,
+    durable: str,
+    description: str,
+    workers: int = 1,
 ) -> DurableSubscriber:
     """Register a subscriber of the durable consumer with the broker, and with its AsyncAPI."""
     config: Any = broker.config
@@ -191,6 +198,7 @@ def durable_subscriber(
         stream=JStream(stream, declare=False),
         pull_sub=PullSub(batch_size=1, timeout=FETCH_SECONDS),
         durable=durable,
+        workers=workers,
     )
     Registrator.subscriber(broker, subscriber)
     return subscriber

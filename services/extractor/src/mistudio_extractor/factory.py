@@ -34,6 +34,9 @@ from .storage.layout import Layout
 from .storage.verdicts import KeptVerdicts
 
 SERVICE = "extractor"
+PLACING_AT_ONCE = 4
+"""Orders to place that are looked at: one that waits for room must not hold up the others."""
+
 PUBLISHED = (
     subjects.REPORT_PLACED,
     subjects.REPORT_PLACE_FAILED,
@@ -132,6 +135,7 @@ def _subscribe(
         on_give_up=models.give_up,
         retries=LOAD_RETRIES,
         on_retry=tell_load_retry(publisher),
+        workers=PLACING_AT_ONCE,
     )
     for subject, handler in (
         (subjects.WORK_PLAN, extractions.plan),

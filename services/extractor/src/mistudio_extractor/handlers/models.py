@@ -111,5 +111,6 @@ class ModelHandlers:
             stage=LoadStage.PLACING,
             progress=round(PLACING_FROM + part * (PLACING_TO - PLACING_FROM), 2),
             message="Waiting for room in device memory" if waits else "Placing in device memory",
+            waiting=waits,
         )
         await self._publisher.publish(subjects.LIVE_LOAD, report, entity_id=order.model_id)
