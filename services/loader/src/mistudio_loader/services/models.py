@@ -8,7 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from mistudio_contracts import ErrorCode, MiStudioError
+from mistudio_contracts import ErrorCode, LoadStage, MiStudioError
 from mistudio_contracts.errors import ModelLoadFailed, ServiceUnavailable
 from mistudio_contracts.reports import LoadProgressedReport, ModelPreparedReport
 from mistudio_contracts.rpc import InspectModelRequest
@@ -16,6 +16,7 @@ from mistudio_contracts.subjects import LIVE_LOAD
 from mistudio_contracts.values import Failure, ModelFacts
 from mistudio_contracts.work import PrepareModel
 from mistudio_loader.config import LoaderSettings
+from mistudio_loader.domain.progress import Step
 from mistudio_loader.hub.client import HubClient
 from mistudio_loader.jobs import Prepared, PrepareJob
 from mistudio_loader.storage.roots import LocalRoots
@@ -78,6 +79,8 @@ class Models:
         progress = LiveProgress(order.task_id, order.model_id, self._tell)
         try:
             async with progress.beating():
+                # Its child imports for seconds before it says something itself.
+                await progress.step(Step(LoadStage.RESOLVING, "Starting to prepare the model."))
                 answer = await self.children.run(
                     order.task_id, "prepare", self._job(order), progress.step
                 )
