@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from mistudio_capture import CaptureModel, capture_shard
 from mistudio_contracts.errors import (
     InsufficientMemory,
     ModelLoadFailed,
+    ModelTooLarge,
     ServiceUnavailable,
     StatusConflict,
 )
@@ -42,11 +45,11 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
     """Let the next loads end as on a full device."""
     tried: list[str] = []
 
-    def failing(directory: Any, torch_device: str) -> Any:
+    def failing(directory: Any, torch_device: str, offload_blocks: int) -> Any:
         tried.append(torch_device)
         if len(tried) <= times:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return load(directory, torch_device)
+        return load(directory, torch_device, offload_blocks)
 
     monkeypatch.setattr(arrivals_module, "load", failing)
     return tried
@@ -188,6 +191,39 @@ async def test_what_this_process_holds_beside_its_models_counts_against_the_budg
     await room.residency.place("m_two", "task_3", tiny)
     assert room.names()[-1] == "m_two"
     await room.close()
+
+
+async def test_a_model_that_never_fits_runs_with_blocks_on_the_disk_if_that_is_wished(
+    disk: Disk, wide: Path
+) -> None:
+    artifact = disk.artifact(wide)
+    budget = artifact.bytes * 6 // 10
+    disk.extra["gpu_memory_limit_gb"] = budget / 1024**3
+    room = Room(disk)
+    await room.start()
+    with pytest.raises(ModelTooLarge) as caught:
+        await room.residency.place("m_wide", "task_1", artifact)
+    assert "offload" in caught.value.details["remedy"]
+    wish = ResidencyWish(offload=True)
+    resident = await room.residency.place("m_wide", "task_2", artifact, wish)
+    assert resident.memory_bytes < budget < artifact.bytes
+    whole = CaptureModel.load(disk.directory(artifact))
+    assert torch.equal(rows(resident.model), rows(whole)), "bit for bit"
+    await room.close()
+
+
+def rows(model: CaptureModel) -> torch.Tensor:
+    found: list[torch.Tensor] = []
+    capture_shard(
+        model,
+        np.arange(1, 33, dtype=np.int32),
+        np.array([0, 20, 32], dtype=np.int64),
+        ["layers.5.resid_post"],
+        lambda _point, _row, part: found.append(part.clone()),
+        token_budget=32,
+        dtype=torch.float32,
+    )
+    return torch.cat(found)
 
 
 async def test_an_arrival_that_failed_leaves_the_place_free(

@@ -3,9 +3,9 @@
 from .budget import forward_bytes_per_token, token_budget, weight_bytes
 from .families import FAMILIES, UnknownFamily
 from .fitting import DEFAULT_BUDGET_BYTES, Resident, Room, Verdict, decide
-from .formats import FORMATS, Format, checkpoint_dtype, disk_bytes, unavailable
+from .formats import FORMATS, Format, block_bytes, checkpoint_dtype, disk_bytes, unavailable
 from .parts import Batch, Parts, parts
-from .planning import Offload, Plan, plan, preference, recommend
+from .planning import Offload, Plan, blocks_away, plan, preference, recommend
 from .shape import DecoderShape
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "Room",
     "UnknownFamily",
     "Verdict",
+    "block_bytes",
+    "blocks_away",
     "checkpoint_dtype",
     "decide",
     "disk_bytes",

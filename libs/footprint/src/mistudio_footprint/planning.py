@@ -111,9 +111,8 @@ def largest_batch(shape: DecoderShape, how: Format, budget: int, kind: str) -> B
     the budget holds but for a single sample, as the extractor has it. A sample is as long as the
     context allows, up to :data:`LONGEST`; where not even one such fits, half as long, and so on.
     """
-    fastest = CPU_TOKENS if kind == "cpu" else DEVICE_TOKENS
     for length in _lengths(shape):
-        for samples in range(max(1, fastest // length), 0, -1):
+        for samples in range(max(1, _fastest(kind) // length), 0, -1):
             batch = Batch(samples, length)
             found = parts(shape, how, batch, kind)
             passing = found.total - found.resident
@@ -143,12 +142,38 @@ def offload(shape: DecoderShape, how: Format, budget: int, kind: str) -> Offload
         return None
     block = block_bytes(shape.layout, how).total
     for length in _lengths(shape):
-        needed = parts(shape, how, Batch(1, length), kind).total + block
-        blocks = max(1, -(-(needed - budget) // block))
-        if blocks <= shape.layers:
-            total = needed - blocks * block
-            return Offload(blocks, shape.layers, total, blocks * block)
+        # A batch as wide as its share: each reads all those blocks anew.
+        for samples in range(max(1, _fastest(kind) // length), 0, -1):
+            found = parts(shape, how, Batch(samples, length), kind)
+            if samples > 1 and found.total - found.resident > budget // SHARE:
+                continue
+            blocks = blocks_away(found.total, block, shape.layers, budget)
+            if blocks is not None:
+                total = found.total - (blocks - 1) * block
+                return Offload(blocks, shape.layers, total, blocks * block)
     return None
+
+
+def blocks_away(needed: int, block: int, layers: int, budget: int) -> int | None:
+    """Return how many blocks must stay on the disk; None where not even all of them suffice.
+
+    Parameters
+    ----------
+    needed
+        Bytes of the whole model with a batch, more than the budget.
+    block
+        Bytes of a block, of which one of those on the disk is in memory at a time.
+    layers
+        Blocks there are.
+    budget
+        Bytes there may be.
+    """
+    blocks = max(1, -(-(needed + block - budget) // block))
+    return blocks if blocks <= layers else None
+
+
+def _fastest(kind: str) -> int:
+    return CPU_TOKENS if kind == "cpu" else DEVICE_TOKENS
 
 
 def preference(dtype: str) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ def too_large(need: Need, budget: int) -> ModelTooLarge:
         reason="never_fits",
         required_memory_gb=gigabytes(need.total),
         available_memory_gb=gigabytes(budget),
-        remedy="Choose a smaller format, or raise GPU_MEMORY_LIMIT_GB.",
+        remedy="Choose a smaller format, load it with offload, which reads from the disk what does "
+        "not fit, or raise GPU_MEMORY_LIMIT_GB.",
     )
 
 

@@ -36,6 +36,8 @@ class Request:
         Whether it is leased until its end, or only brought in.
     force
         Whether the estimate may exceed the budget.
+    offload_blocks
+        So many blocks stay on the disk.
     """
 
     request_id: str
@@ -46,6 +48,7 @@ class Request:
     wish: ResidencyWish = field(default_factory=ResidencyWish)
     hold: bool = False
     force: bool = False
+    offload_blocks: int = 0
 
     @property
     def fingerprint(self) -> str:

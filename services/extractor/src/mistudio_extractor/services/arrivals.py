@@ -80,7 +80,9 @@ class Arrivals:
         facts = await self._device.facts()
         start = time.monotonic()
         try:
-            model = await self._device.run(lambda: load(directory, facts.torch_device))
+            model = await self._device.run(
+                lambda: load(directory, facts.torch_device, request.offload_blocks)
+            )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -92,7 +94,11 @@ class Arrivals:
         self.residents[request.model_id] = found
         log.info(
             "A model is resident.",
-            extra={"model_id": request.model_id, "bytes": found.memory_bytes},
+            extra={
+                "model_id": request.model_id,
+                "bytes": found.memory_bytes,
+                "offload_blocks": request.offload_blocks,
+            },
         )
         return found.memory_bytes
 

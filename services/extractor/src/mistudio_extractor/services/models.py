@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load(directory: Path, torch_device: str) -> CaptureModel:
-    """Load a prepared artifact.
+def load(directory: Path, torch_device: str, offload_blocks: int = 0) -> CaptureModel:
+    """Load a prepared artifact, but for so many of its last blocks, which stay on the disk.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def load(directory: Path, torch_device: str) -> CaptureModel:
     from mistudio_capture import CaptureError, CaptureModel, UnsupportedArchitecture
 
     try:
-        return CaptureModel.load(directory, torch_device)
+        return CaptureModel.load(directory, torch_device, offload_blocks=offload_blocks)
     except UnsupportedArchitecture as error:
         raise ModelLoadFailed(
             f"The architecture {error.model_type!r} is not supported.",

@@ -9,13 +9,14 @@ from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import MiStudioError, StatusConflict
 from mistudio_contracts.values import Artifact, ResidencyWish, ResidentModel
 from mistudio_extractor.domain import occurrences as o
-from mistudio_extractor.domain.needs import Limits, Need
+from mistudio_extractor.domain.needs import Limits
 from mistudio_extractor.domain.seats import Request, Stage
 from mistudio_extractor.storage.layout import Layout
 
 from .arrivals import Arrivals, Evicted, Resident
 from .device import Device
 from .scheduler import Scheduler
+from .sizing import Sizing
 
 Require = Callable[[Artifact], Awaitable[None]]
 
@@ -165,15 +166,18 @@ class Residency:
     ) -> Request:
         facts = await self._device.facts()
         self._scheduler.limit(Limits(facts.memory_budget_bytes, self._most))
-        need = await self._need(model_id, artifact)
-        return Request(new_id("ask"), model_id, artifact, task_id, need, wish, hold, force)
+        sizing = await self._sizing(model_id, artifact)
+        blocks = sizing.offload_blocks() if wish.offload and not force else 0
+        need = sizing.need(blocks)
+        ask = new_id("ask")
+        return Request(ask, model_id, artifact, task_id, need, wish, hold, force, blocks)
 
-    async def _need(self, model_id: str, artifact: Artifact) -> Need:
+    async def _sizing(self, model_id: str, artifact: Artifact) -> Sizing:
         there = self._arrivals.residents.get(model_id)
         if there is not None and there.artifact.fingerprint == artifact.fingerprint:
-            return there.sizing.need()
+            return there.sizing
         await self._require(artifact)
-        return (await self._arrivals.sizing(artifact)).need()
+        return await self._arrivals.sizing(artifact)
 
     async def _ask(self, request: Request) -> None:
         self._tasks[request.request_id] = request.task_id

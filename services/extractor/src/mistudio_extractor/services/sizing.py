@@ -17,7 +17,10 @@ from mistudio_extractor.domain.needs import Need
 from mistudio_footprint import (
     FAMILIES,
     DecoderShape,
+    Format,
     UnknownFamily,
+    block_bytes,
+    blocks_away,
     forward_bytes_per_token,
     token_budget,
 )
@@ -40,6 +43,8 @@ class Sizing:
     compute_bytes: int
     kind: str
     allowance: int
+    block: int
+    budget: int
 
     @classmethod
     def of(cls, directory: Path, artifact: Artifact, facts: DeviceFacts) -> Sizing:
@@ -53,8 +58,12 @@ class Sizing:
         shape, compute = _shape(directory), BYTES[artifact.dtype]
         least = LEAST_TOKENS * forward_bytes_per_token(shape, 1, compute, 4)
         budget = facts.memory_budget_bytes
-        allowance = max(least, min(budget // SHARE, budget - artifact.bytes))
-        return cls(shape, artifact.bytes, compute, facts.kind, allowance)
+        left = budget - artifact.bytes
+        # Where the weights leave nothing, blocks are read from the disk for each batch: a wide one.
+        allowance = max(least, min(budget // SHARE, left) if left >= least else budget // SHARE)
+        how = Format(artifact.quantization.value, artifact.dtype.value)
+        block = block_bytes(shape.layout, how).total
+        return cls(shape, artifact.bytes, compute, facts.kind, allowance, block, budget)
 
     def batch_tokens(self, hook_points: int, dtype: Dtype) -> int:
         """Return the tokens of one batch that captures so many columns in ``dtype``."""
@@ -67,11 +76,29 @@ class Sizing:
             store_bytes=BYTES[dtype],
         )
 
-    def need(self) -> Need:
-        """Return what admission sets aside: the weights and the largest batch there may be."""
+    def offload_blocks(self) -> int:
+        """Return how many blocks must stay on the disk for the rest to fit an empty device.
+
+        0 where all of it fits, and where no number of blocks would help.
+        """
+        whole = self.need().total
+        if whole <= self.budget or self.shape.family.experts:
+            return 0
+        return blocks_away(whole, self.block, self.shape.layers, self.budget) or 0
+
+    def need(self, offload_blocks: int = 0) -> Need:
+        """Return what admission sets aside: the weights and the largest batch there may be.
+
+        Parameters
+        ----------
+        offload_blocks
+            So many blocks are on the disk; one of them at a time comes in with a batch.
+        """
         a_token = forward_bytes_per_token(self.shape, self.shape.layers, self.compute_bytes, 4)
         tokens = self.batch_tokens(1, Dtype.FLOAT32)
-        return Need(self.weights, min(self.allowance, tokens * a_token))
+        working = min(self.allowance, tokens * a_token)
+        away = offload_blocks * self.block
+        return Need(self.weights - away, working + (self.block if away else 0))
 
 
 def _shape(directory: Path) -> DecoderShape:
