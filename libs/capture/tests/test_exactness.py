@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from mistudio_capture import FAMILIES, CaptureModel
+from mistudio_capture import FAMILIES, CaptureError, CaptureModel
 
 from .conftest import LENGTHS, WINDOW, ModelOf, Shard, captured, plain, shard_of, worst
 
@@ -100,3 +103,16 @@ def test_the_same_shard_gives_the_same_bytes(model_of: ModelOf, shard: Shard) ->
         found = captured(CaptureModel.load(model_of("llama")), shard, POINTS)
         runs.append({point: rows.numpy().tobytes() for point, rows in found.items()})
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("lacking", ["block_sparse_moe.experts.2.w3", "block_sparse_moe.gate"])
+def test_an_expert_or_a_router_that_is_missing_is_named(
+    model_of: ModelOf, tmp_path: Path, lacking: str
+) -> None:
+    path = tmp_path / "mixtral"
+    shutil.copytree(model_of("mixtral"), path)
+    tensors = load_file(path / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if f"layers.1.{lacking}" not in name}
+    save_file(kept, path / "model.safetensors")
+    with pytest.raises(CaptureError, match=r"layers\.1\.mlp"):
+        CaptureModel.load(path)

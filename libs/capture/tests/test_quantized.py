@@ -103,13 +103,17 @@ def test_a_sample_is_the_same_in_any_company(
 def test_blocks_on_the_disk_give_the_same_values(
     model_of: ModelOf, shard: Shard, tmp_path: Path
 ) -> None:
-    path = quantized(model_of("llama"), tmp_path / "nf4", RECIPES["nf4_double"])
-    whole, part = CaptureModel.load(path), CaptureModel.load(path, offload_blocks=3)
-    assert part.memory_bytes < whole.memory_bytes
-    found, expected = (captured(model, shard, POINTS) for model in (part, whole))
-    for point in POINTS:
-        assert torch.equal(found[point], expected[point])
-    assert part.memory_bytes == CaptureModel.load(path, offload_blocks=3).memory_bytes
+    """Quantised, and experts that are stored one by one."""
+    for path in (
+        quantized(model_of("llama"), tmp_path / "nf4", RECIPES["nf4_double"]),
+        model_of("mixtral"),
+    ):
+        whole, part = CaptureModel.load(path), CaptureModel.load(path, offload_blocks=3)
+        assert part.memory_bytes < whole.memory_bytes
+        found, expected = (captured(model, shard, POINTS) for model in (part, whole))
+        for point in POINTS:
+            assert torch.equal(found[point], expected[point])
+        assert part.memory_bytes == CaptureModel.load(path, offload_blocks=3).memory_bytes
 
 
 @given(rows=st.integers(1, 70), columns=st.integers(1, 20).map(lambda n: 8 * n))

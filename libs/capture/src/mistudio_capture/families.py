@@ -26,4 +26,4 @@ FAMILIES = tuple(sorted((*PACKED, *PADDED)))
 """``model_type`` of every family that is loaded."""
 
 FUSED_EXPERTS = ("mixtral",)
-"""Experts of all kinds lie in one tensor, which transformers makes of the checkpoint's many."""
+"""All experts of a block lie in one tensor, which bitsandbytes does not quantise."""

@@ -9,7 +9,7 @@ Format: https://huggingface.co/docs/safetensors, eight bytes of header length, J
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,11 @@ class StoredTensor:
     offset: int
     bytes: int
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name alone."""
+        return (self.name,)
+
     def read(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """Return the tensor, read from the file.
 
@@ -64,7 +69,7 @@ class StoredTensor:
         return buffer.view(self.dtype).view(self.shape).to(device)
 
 
-class TensorFiles:
+class TensorFiles(Mapping[str, StoredTensor]):
     """The tensors of a directory's safetensors files, by name.
 
     Parameters
@@ -86,9 +91,6 @@ class TensorFiles:
         if not paths:
             raise CaptureError("there are no safetensors files")
         self._tensors = {t.name: t for path in paths for t in _tensors(path)}
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tensors
 
     def __getitem__(self, name: str) -> StoredTensor:
         return self._tensors[name]

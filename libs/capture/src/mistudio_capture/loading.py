@@ -6,20 +6,20 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from .decoders import decoder_class
 from .errors import CaptureError
+from .experts import FusedTensor, find
 from .files import StoredTensor, TensorFiles
-from .skeleton import attention_of, build, replace
+from .skeleton import build, replace
 
 if TYPE_CHECKING:
     from .linear import QuantizedLinear
 
+Stored = StoredTensor | FusedTensor
 Put = Callable[[torch.device], None]
 
 INT8_MARK = ".SCB"
@@ -43,7 +43,7 @@ class Plan:
 
     decoder: nn.Module
     dtype: torch.dtype
-    plain: dict[tuple[str, str], StoredTensor] = field(default_factory=dict)
+    plain: dict[tuple[str, str], Stored] = field(default_factory=dict)
     quantized: dict[str, dict[str, StoredTensor]] = field(default_factory=dict)
 
     def modules(self) -> set[str]:
@@ -59,7 +59,7 @@ class Plan:
             When a file ends early.
         """
         chosen = None if modules is None else set(modules)
-        steps: list[tuple[StoredTensor, Put]] = []
+        steps: list[tuple[Stored, Put]] = []
         for (module, name), stored in self.plain.items():
             if chosen is None or module in chosen:
                 steps.append((stored, self._plain(module, name, stored)))
@@ -80,7 +80,7 @@ class Plan:
         for layer in chosen & set(self.quantized):
             self._layer(layer).empty()
 
-    def _plain(self, module: str, name: str, stored: StoredTensor) -> Put:
+    def _plain(self, module: str, name: str, stored: Stored) -> Put:
         owner = self.decoder.get_submodule(module)
 
         def put(device: torch.device) -> None:
@@ -129,40 +129,16 @@ def plan(config: Any, files: TensorFiles, dtype: torch.dtype) -> Plan:
     missing = []
     for name, tensor in [*decoder.named_parameters(), *_persistent_buffers(decoder)]:
         module, _, leaf = name.rpartition(".")
-        if prefix + name not in files:
+        stored = find(files, prefix + name)
+        if stored is None:
             # A buffer that is not stored has been computed with the module.
             missing += [name] if tensor.is_meta else []
             continue
-        stored = files[prefix + name]
         if stored.shape != tuple(tensor.shape):
             raise CaptureError(f"{name} is {stored.shape} where {tuple(tensor.shape)} is needed")
         found.plain[module, leaf] = stored
     _refuse_missing(missing)
     _warn_of_unused(found, files)
-    return found
-
-
-def from_transformers(config: Any, directory: Path, dtype: torch.dtype) -> nn.Module:
-    """Load a decoder whose checkpoint has other tensors than its modules, on the CPU.
-
-    Raises
-    ------
-    CaptureError
-        When parameters are missing.
-    """
-    decoder, loading = decoder_class(config).from_pretrained(
-        directory,
-        config=config,
-        dtype=dtype,
-        attn_implementation=attention_of(config),
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    # transformers fills what is missing with random numbers; nobody should store those.
-    _refuse_missing(sorted(loading["missing_keys"]))
-    found: nn.Module = decoder.eval().requires_grad_(False)
     return found
 
 
@@ -173,7 +149,7 @@ def _refuse_missing(missing: list[str]) -> None:
 
 
 def _warn_of_unused(found: Plan, files: TensorFiles) -> None:
-    used = {stored.name for stored in found.plain.values()}
+    used = {name for stored in found.plain.values() for name in stored.names}
     used |= {stored.name for parts in found.quantized.values() for stored in parts.values()}
     ignored = [
         *_BESIDE,

@@ -14,12 +14,12 @@ from transformers import AutoConfig
 
 from .decoders import refuse_positions_of_the_longest
 from .errors import CaptureError, InputsRefused, UnsupportedArchitecture
-from .families import FAMILIES, FUSED_EXPERTS, PACKED
+from .families import FAMILIES, PACKED
 from .files import TensorFiles
 from .fusing import fuse_activations
 from .halves import multiply_in_float32
 from .hooks import layer_of
-from .loading import Plan, from_transformers, plan
+from .loading import Plan, plan
 from .passes import Pick, forward, packed_inputs, padded_inputs
 from .streaming import stream
 from .structure import context_length, find_blocks, storage_bytes
@@ -86,13 +86,9 @@ class CaptureModel:
         refuse_positions_of_the_longest(config)
         chosen = dtype or config.dtype or torch.float32
         before = _allocated(place)
-        if config.model_type in FUSED_EXPERTS:
-            decoder = from_transformers(config, directory, chosen).to(place)
-        else:
-            found = plan(config, TensorFiles(directory), chosen)
-            decoder = found.decoder
-            blocks = find_blocks(decoder, int(config.num_hidden_layers))
-            _fill(found, blocks, place, offload_blocks)
+        found = plan(config, TensorFiles(directory), chosen)
+        decoder = found.decoder
+        _fill(found, find_blocks(decoder, int(config.num_hidden_layers)), place, offload_blocks)
         config.use_cache = False
         if place.type == "cpu" and chosen in (torch.float16, torch.bfloat16):
             multiply_in_float32(decoder)

@@ -135,11 +135,8 @@ def _halves(length: int) -> Iterator[int]:
 def offload(shape: DecoderShape, how: Format, budget: int, kind: str) -> Offload | None:
     """Return how many blocks must stay on the disk for the rest to fit, and what that costs.
 
-    At most one of them is in memory at a time. None where not even the rest fits, and for fused
-    experts, which are not read one by one.
+    At most one of them is in memory at a time. None where not even the rest fits.
     """
-    if shape.family.experts:
-        return None
     block = block_bytes(shape.layout, how).total
     for length in _lengths(shape):
         # A batch as wide as its share: each reads all those blocks anew.

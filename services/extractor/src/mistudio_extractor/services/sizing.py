@@ -82,7 +82,7 @@ class Sizing:
         0 where all of it fits, and where no number of blocks would help.
         """
         whole = self.need().total
-        if whole <= self.budget or self.shape.family.experts:
+        if whole <= self.budget:
             return 0
         return blocks_away(whole, self.block, self.shape.layers, self.budget) or 0
 
