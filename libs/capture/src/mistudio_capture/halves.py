@@ -22,8 +22,9 @@ class _Linear(nn.Linear):
 
 class _Conv1D(Conv1D):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = torch.addmm(self.bias.float(), x.float().flatten(0, -2), self.weight.float())
-        return found.to(x.dtype).unflatten(0, x.shape[:-1])
+        rows = x.float().flatten(0, -2)
+        found: torch.Tensor = torch.addmm(self.bias.float(), rows, self.weight.float())
+        return found.to(x.dtype).view(*x.shape[:-1], -1)
 
 
 def multiply_in_float32(decoder: nn.Module) -> None:

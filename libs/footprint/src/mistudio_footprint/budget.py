@@ -49,7 +49,8 @@ def alive_elements(shape: DecoderShape, compute_bytes: int) -> int:
     residual stream, and the part that runs its normed input. Attention then holds queries, keys
     and values, and of the queries three more while rotary positions turn them, or attention's
     output and its copy by token. The MLP holds two rows of the inner width, with a gate three,
-    and four where its activation is written out in single operations, which only float32 fuses.
+    and four where its activation is written out in single operations, which only float32 fuses;
+    with experts a token is there once for each that it chooses, in four rows and its own two.
     A norm holds its input and two copies in float32.
     """
     written_out = shape.activation in _WRITTEN_OUT and (
@@ -57,6 +58,8 @@ def alive_elements(shape: DecoderShape, compute_bytes: int) -> int:
     )
     inner = 3 if shape.gated else 2
     mlp = max(inner, 4 if written_out else 0) * shape.intermediate + shape.hidden
+    if shape.choices:
+        mlp = shape.choices * (4 * shape.intermediate + 2 * shape.hidden) + shape.hidden
     norm = 3 * shape.hidden * FLOAT32 // compute_bytes
     return max(attention_elements(shape), 3 * shape.hidden + max(mlp, norm))
 

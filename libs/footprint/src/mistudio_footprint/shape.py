@@ -16,7 +16,8 @@ class DecoderShape:
 
     ``gated`` says whether the MLP multiplies by a gate (Llama, Mistral), so has three matrices;
     ``head_dim`` may differ from ``hidden / heads``; ``activation`` is the MLP's function by the
-    config's name; ``window`` is the longest that a token looks back, None for all.
+    config's name; ``window`` is the longest that a token looks back, None for all; ``choices`` is
+    how many experts compute a token, 0 where there are none.
     """
 
     hidden: int
@@ -32,6 +33,7 @@ class DecoderShape:
     activation: str
     window: int | None
     alibi: bool
+    choices: int
     layout: Layout
 
     @classmethod
@@ -67,6 +69,7 @@ class DecoderShape:
             activation=_activation(fields),
             window=window if isinstance(window, int) and used is not False else None,
             alibi=fields.model_type == "bloom" or fields.flag("alibi"),
+            choices=fields.number("num_experts_per_tok", 2) if fields.family.experts else 0,
             layout=parameters,
         )
 
