@@ -50,21 +50,21 @@ model.save_pretrained(sys.argv[2])
 """
 
 
-def make_checkpoint(directory: Path, layers: int) -> int:
-    """Write a checkpoint a layer at a time and return its bytes."""
+def make_checkpoint(directory: Path, layers: int, widths: dict[str, int] = SHAPE) -> int:
+    """Write a Llama's checkpoint a layer at a time and return its bytes."""
     import torch
     from safetensors.torch import save_file
     from transformers import AutoConfig
 
     from mistudio_capture.skeleton import build
 
-    config = AutoConfig.for_model("llama", num_hidden_layers=layers, **SHAPE)
+    config = AutoConfig.for_model("llama", num_hidden_layers=layers, **widths)
     directory.mkdir()
     body = {**config.to_dict(), "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16"}
     (directory / "config.json").write_text(json.dumps(body))
     generator = torch.Generator().manual_seed(0)
     groups: dict[str, list[tuple[str, torch.Size]]] = {}
-    names = [("lm_head.weight", torch.Size((SHAPE["vocab_size"], SHAPE["hidden_size"])))]
+    names = [("lm_head.weight", torch.Size((widths["vocab_size"], widths["hidden_size"])))]
     names += [(f"model.{n}", p.shape) for n, p in build(config, torch.bfloat16).named_parameters()]
     for name, shape in names:
         parts = name.split(".")
