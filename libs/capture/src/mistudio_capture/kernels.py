@@ -143,10 +143,9 @@ def _ending(status: int | None) -> str:
 
 
 def main() -> None:
-    """Check and print; gives way to whatever else runs."""
+    """Check and print."""
     # Ended by its parent, it takes the process of the format with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    os.nice(10)
     device = sys.argv[1] if len(sys.argv) > 1 else _default_device()
     if device not in ("cpu", "cuda"):
         raise SystemExit(f"there is no device {device!r}; name cpu or cuda")
