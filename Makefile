@@ -23,8 +23,10 @@ test: setup ## Every check and every test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
-	@$(BIN)/mypy
-	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@# Types are checked beside the first tests: both leave processors idle.
+	@told=$$(mktemp); $(BIN)/mypy > $$told 2>&1 & types=$$!; \
+	$(BIN)/pytest -n $(WORKERS) $(ARGS); tests=$$?; \
+	wait $$types; typed=$$?; cat $$told; rm -f $$told; exit $$((tests + typed))
 
 .PHONY: families
 families: setup ## Run every family in every format and write docs/families.md
