@@ -41,11 +41,6 @@ Captured = dict[str, torch.Tensor]
 ModelOf = Callable[[str], Path]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _two_threads() -> None:
-    torch.set_num_threads(2)
-
-
 @pytest.fixture(scope="session")
 def model_of(tmp_path_factory: pytest.TempPathFactory) -> ModelOf:
     """Return a family's tiny model, with weights large enough that attention is uneven."""

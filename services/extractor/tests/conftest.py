@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,6 @@ from mistudio_testkit.fixtures import *  # noqa: F403
 from mistudio_testkit.models import make_model
 
 from .support import Disk
-
-# Threads that wait for each other cost tiny models more than they save, above all on a busy
-# machine. Set before torch is imported; processes that tests start inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
