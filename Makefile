@@ -23,8 +23,10 @@ test: setup ## Every check and every test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
-	@# Types are checked beside the first tests: both leave processors idle.
+	@# Types are checked meanwhile: both leave processors idle. The first look at the tests, on one
+	@# processor, compiles what every worker would else compile for itself.
 	@told=$$(mktemp); $(BIN)/mypy > $$told 2>&1 & types=$$!; \
+	$(BIN)/pytest --collect-only -q > /dev/null; \
 	$(BIN)/pytest -n $(WORKERS) $(ARGS); tests=$$?; \
 	wait $$types; typed=$$?; cat $$told; rm -f $$told; exit $$((tests + typed))
 

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 # Threads that wait for each other cost tiny models more than they save, above all on a machine
 # that tests already keep busy. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what shares servers on one worker: the tests of a file, and those of one stack."""
+    for item in items:
+        across = item.path.is_relative_to(config.rootpath / "tests")
+        shares = across and "stack" in getattr(item, "fixturenames", ())
+        group = f"stack of {item.path.parent.name}" if shares else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
