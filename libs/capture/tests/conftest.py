@@ -17,6 +17,8 @@ from mistudio_capture import CaptureModel, capture_shard
 from mistudio_capture.structure import find_blocks
 from mistudio_testkit.models import make_model
 
+from .named import EMBED, PLACES, Place
+
 WINDOW = 16
 LENGTHS = (5, 1, 40, 16, 17, 3, 1, 64, 5)
 """Single tokens, equal lengths, and lengths around and beyond Mistral's window."""
@@ -103,7 +105,6 @@ def captured(
     return {point: torch.cat(rows) for point, rows in parts.items()}
 
 
-@torch.inference_mode()
 def plain(
     path: Path,
     shard: Shard,
@@ -113,7 +114,22 @@ def plain(
     weights: torch.dtype | None = None,
     attention: str = "sdpa",
 ) -> Captured:
-    """Return what plain transformers computes, one sample at a time, hooks on its blocks.
+    """Return the blocks' outputs of plain transformers, as :func:`plain_points`."""
+    points = [f"layers.{n}.resid_post" for n in layers]
+    return plain_points(path, shard, points, dtype=dtype, weights=weights, attention=attention)
+
+
+@torch.inference_mode()
+def plain_points(
+    path: Path,
+    shard: Shard,
+    points: Sequence[str],
+    *,
+    dtype: torch.dtype = torch.float32,
+    weights: torch.dtype | None = None,
+    attention: str = "sdpa",
+) -> Captured:
+    """Return what plain transformers computes, one sample at a time, hooks on its modules.
 
     ``dtype`` is of the computation; the weights may be rounded to another before.
     """
@@ -124,25 +140,47 @@ def plain(
     if weights is not None:
         for parameter in model.parameters():
             parameter.data = parameter.data.to(weights).to(dtype)
-    blocks = find_blocks(model, model.config.num_hidden_layers)
-    parts: dict[str, list[torch.Tensor]] = {f"layers.{n}.resid_post": [] for n in layers}
-
-    def keep(point: str) -> Callable[..., None]:
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            parts[point].append(hidden[0].clone())
-
-        return hook
-
-    for n in layers:
-        blocks[n].register_forward_hook(keep(f"layers.{n}.resid_post"))
+    parts: dict[str, list[torch.Tensor]] = {point: [] for point in points}
+    for point in points:
+        _listen(model, point, parts[point].append)
     for i in range(shard.samples):
-        model(torch.from_numpy(shard.sample(i).astype(np.int64))[None], use_cache=False)
+        found = model(torch.from_numpy(shard.sample(i).astype(np.int64))[None], use_cache=False)
+        if "final_norm" in parts:
+            parts["final_norm"].append(found.last_hidden_state[0])
     return {point: torch.cat(rows) for point, rows in parts.items()}
+
+
+def _listen(model: Any, point: str, keep: Callable[[torch.Tensor], None]) -> None:
+    config = model.config
+    if point == "final_norm":
+        return
+    if point == "embed":
+        root, place = model, Place(EMBED.get(config.model_type, "embed_tokens"))
+    else:
+        _, layer, kind = point.split(".")
+        root = find_blocks(model, config.num_hidden_layers)[int(layer)]
+        place = PLACES[config.model_type][kind]
+
+    def take(tensor: torch.Tensor) -> None:
+        rows = tensor if place.split is None else place.split(tensor, config)
+        keep(rows.reshape(-1, rows.shape[-1]).clone())
+
+    def into(_module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        take((*args, *kwargs.values())[0])
+
+    def out(_module: Any, _args: Any, output: Any) -> None:
+        take(output[0] if isinstance(output, tuple) else output)
+
+    module = root.get_submodule(place.path)
+    if place.side == "in":
+        module.register_forward_pre_hook(into, with_kwargs=True)
+    else:
+        module.register_forward_hook(out)
 
 
 def worst(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Return the largest relative distance of a row from the row expected."""
     assert found.shape == expected.shape
     distance = (found.double() - expected.double()).norm(dim=1)
-    return float((distance / expected.double().norm(dim=1)).max())
+    # A padding token's embedding is all zeros.
+    return float((distance / expected.double().norm(dim=1).clamp_min(1e-12)).max())

@@ -11,14 +11,16 @@ from .errors import (
 )
 from .families import FAMILIES
 from .heap import give_back_at_once
-from .hooks import layer_of
+from .hooks import BLOCK_KINDS, HookPoint, layer_of
 from .model import CaptureModel
 
 __all__ = [
+    "BLOCK_KINDS",
     "FAMILIES",
     "CaptureCancelled",
     "CaptureError",
     "CaptureModel",
+    "HookPoint",
     "InputsRefused",
     "OutOfDeviceMemory",
     "UnsupportedArchitecture",

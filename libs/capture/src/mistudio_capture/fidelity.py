@@ -13,7 +13,7 @@ from .families import PACKED
 from .files import TensorFiles
 from .head import next_token_loss
 from .loading import plan
-from .passes import forward, packed_inputs, padded_inputs
+from .passes import forward, prepare
 from .streaming import stream
 from .structure import find_blocks
 
@@ -104,7 +104,6 @@ def _run(
     for block in find_blocks(found.decoder, int(config.num_hidden_layers)):
         block.register_forward_hook(keep)
     bounds = [0, len(input_ids)]
-    prepare = packed_inputs if config.model_type in PACKED else padded_inputs
-    inputs, pick = prepare(input_ids, bounds)
-    hidden = pick(forward(found.decoder, inputs, bounds))
+    inputs, rows = prepare(input_ids, bounds, packed=config.model_type in PACKED)
+    hidden = rows.of(forward(found.decoder, inputs, bounds))
     return _Run(kept, next_token_loss(config, files, hidden, input_ids))

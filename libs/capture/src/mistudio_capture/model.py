@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,13 @@ from .families import FAMILIES, PACKED
 from .files import TensorFiles
 from .fusing import fuse_activations
 from .halves import multiply_in_float32
-from .hooks import layer_of
+from .hooks import HookPoint
 from .loading import Plan, plan
-from .passes import Pick, forward, packed_inputs, padded_inputs
+from .passes import forward, prepare
 from .streaming import stream
 from .structure import context_length, find_blocks, storage_bytes
-
-Hook = Callable[[str, torch.Tensor], None]
-
-
-class _Deepest(Exception):
-    """Ends a forward pass after its deepest hook point. Never leaves this module."""
+from .tapping import Hook, tapped
+from .verification import examine
 
 
 class CaptureModel:
@@ -48,6 +44,9 @@ class CaptureModel:
         self.packs = config.model_type in PACKED
         self.vocab_size = int(config.vocab_size)
         self.memory_bytes = storage_bytes(decoder) if memory_bytes is None else memory_bytes
+        names = {id(module): name for name, module in decoder.named_modules()}
+        paths = [names[id(block)] for block in self.blocks]
+        self.anatomy = examine(decoder, paths, device, packed=self.packs)
 
     @classmethod
     def load(
@@ -127,15 +126,35 @@ class CaptureModel:
         """
         if not hook_points or len(set(hook_points)) != len(hook_points):
             raise InputsRefused("name at least one hook point, and each of them once")
-        for point in hook_points:
-            if layer_of(point) >= self.num_layers:
-                raise InputsRefused(f"{point} lies beyond the {self.num_layers} blocks")
+        for name in hook_points:
+            self._check_point(HookPoint.parse(name))
         longest = max(lengths, default=0)
         if longest > self.context_length:
             raise InputsRefused(
                 f"sample {lengths.index(longest)} has {longest} tokens, "
                 f"the model's context is {self.context_length}"
             )
+
+    def width(self, hook_point: str) -> int:
+        """Return the width of a hook point's rows.
+
+        Raises
+        ------
+        InputsRefused
+            When the model has no such hook point.
+        ValueError
+            When it cannot be read.
+        """
+        return self._check_point(HookPoint.parse(hook_point))
+
+    def _check_point(self, point: HookPoint) -> int:
+        width = self.anatomy.width(point)
+        if width is not None:
+            return width
+        if point.layer is not None and point.layer >= self.num_layers:
+            raise InputsRefused(f"{point.name} lies beyond the {self.num_layers} blocks")
+        reason = self.anatomy.block.refused.get(point.kind, "it does not end in such a norm")
+        raise InputsRefused(f"this model has no {point.kind}: {reason}")
 
     @torch.inference_mode()
     def run(
@@ -159,21 +178,9 @@ class CaptureModel:
             Called in order of depth with the hook point and ``[tokens, width]``. The tensor
             belongs to the model: copy what is to be kept.
         """
-        by_layer = {layer_of(point): point for point in hook_points}
-        deepest = max(by_layer)
-        inputs, pick = (packed_inputs if self.packs else padded_inputs)(input_ids, bounds)
-        handles = [
-            self.blocks[layer].register_forward_hook(_catch(point, pick, on_hook, layer == deepest))
-            for layer, point in by_layer.items()
-        ]
-        try:
+        inputs, rows = prepare(input_ids, bounds, packed=self.packs)
+        with tapped(self.decoder, self.blocks, self.anatomy, hook_points, rows, on_hook):
             forward(self.decoder, inputs, bounds)
-        except _Deepest:
-            return
-        finally:
-            for handle in handles:
-                handle.remove()
-        raise CaptureError("the deepest hook point was never reached")
 
     def close(self) -> None:
         """Let go of the weights. Harmless when done again."""
@@ -182,15 +189,6 @@ class CaptureModel:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _catch(point: str, pick: Pick, on_hook: Hook, last: bool) -> Callable[..., None]:
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        on_hook(point, pick(output[0] if isinstance(output, tuple) else output))
-        if last:
-            raise _Deepest
-
-    return hook
 
 
 def _fill(found: Plan, blocks: nn.ModuleList, device: torch.device, offload_blocks: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -10,25 +11,56 @@ from torch import nn
 
 from . import attention
 
-Pick = Callable[[torch.Tensor], torch.Tensor]
-"""Takes a module's output of the pass and returns ``[tokens, width]``, samples end to end."""
+
+@dataclass(frozen=True)
+class Rows:
+    """Which positions of a pass are tokens: ``real`` is int64 ``[tokens]``, None for all."""
+
+    positions: int
+    real: torch.Tensor | None = None
+
+    def of(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return ``[tokens, width]``, samples end to end, of a module's ``[…, width]``."""
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        return flat if self.real is None else flat[self.real]
+
+    def has(self, hidden: torch.Tensor) -> bool:
+        """Return whether a tensor has a row for each position."""
+        return hidden.ndim > 1 and hidden.shape[:-1].numel() == self.positions
+
+
+def prepare(
+    input_ids: torch.Tensor, bounds: Sequence[int], *, packed: bool
+) -> tuple[dict[str, torch.Tensor], Rows]:
+    """Return the decoder's inputs for samples that lie end to end, and which rows are theirs.
+
+    Parameters
+    ----------
+    input_ids
+        int64 ``[tokens]``, samples end to end.
+    bounds
+        ``samples + 1`` offsets into it.
+    packed
+        Whether they stay end to end or come to lie side by side.
+    """
+    return (packed_inputs if packed else padded_inputs)(input_ids, bounds)
 
 
 def packed_inputs(
     input_ids: torch.Tensor, bounds: Sequence[int]
-) -> tuple[dict[str, torch.Tensor], Pick]:
-    """Return the decoder's inputs for samples end to end, ``[1, tokens]``, and how to pick rows."""
+) -> tuple[dict[str, torch.Tensor], Rows]:
+    """Return the decoder's inputs for samples end to end, ``[1, tokens]``, and their rows."""
     positions = torch.cat([torch.arange(end - start) for start, end in pairwise(bounds)])
     inputs = {
         "input_ids": input_ids[None],
         "position_ids": positions.to(input_ids.device)[None],
     }
-    return inputs, lambda hidden: hidden[0]
+    return inputs, Rows(len(input_ids))
 
 
 def padded_inputs(
     input_ids: torch.Tensor, bounds: Sequence[int]
-) -> tuple[dict[str, torch.Tensor], Pick]:
+) -> tuple[dict[str, torch.Tensor], Rows]:
     """Return the decoder's inputs for samples side by side, ``[samples, longest]``.
 
     Padding stands to the right, where causal attention never looks back from a token; positions
@@ -41,7 +73,7 @@ def padded_inputs(
     ids = torch.zeros(shape, dtype=input_ids.dtype, device=device)
     ids[real] = input_ids
     inputs = {"input_ids": ids, "attention_mask": real.long()}
-    return inputs, lambda hidden: hidden[real]
+    return inputs, Rows(real.numel(), real.flatten().nonzero()[:, 0])
 
 
 def forward(
