@@ -71,7 +71,7 @@ def ours(home: Path) -> Job:
     torch.set_num_threads(THREADS)
     ids, offsets = np.load(home / "ids.npy"), np.load(home / "offsets.npy")
     shape = DecoderShape.from_config(json.loads((home / "model/config.json").read_bytes()))
-    budget = token_budget(shape, 1 << 32, "cpu", hook_points=len(POINTS))
+    budget = token_budget(shape, 1 << 32, "cpu", captured=len(POINTS) * WIDTH)
     model = CaptureModel.load(home / "model")
     store = home / "store"
 

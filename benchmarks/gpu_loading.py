@@ -131,7 +131,7 @@ def ours(
             offsets,
             [f"layers.{n}.resid_post" for n in layers],
             lambda *_: None,
-            token_budget=sizing.batch_tokens(len(layers), Dtype.BFLOAT16),
+            token_budget=sizing.batch_tokens(len(layers) * model.hidden_size, Dtype.BFLOAT16),
             dtype=torch.bfloat16,
             batch_size=SAMPLES,
         )

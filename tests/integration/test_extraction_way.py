@@ -11,7 +11,7 @@ import pytest
 
 import mistudio_activations
 from mistudio_testkit.models import ragged_texts, write_jsonl
-from mistudio_testkit.reference import relative_error, resid_post
+from mistudio_testkit.reference import named, relative_error, resid_post
 from mistudio_testkit.site import Site
 
 pytestmark = pytest.mark.stack
@@ -45,6 +45,55 @@ def test_captured_values_equal_plain_transformers(
         assert column.shape == (sum(map(len, samples)), 64)
         for i, reference in enumerate(rows):
             assert relative_error(column.sample(i), reference) <= 1e-5
+
+
+def test_hook_points_are_listed_and_captured_by_name(
+    site: Site, tiny_model: TinyModel, ragged: Path
+) -> None:
+    block = "model.layers.1"
+    modules = {
+        "embed": ("model.embed_tokens", "out"),
+        "layers.1.k": (f"{block}.self_attn.k_proj", "out"),
+        "layers.1.z": (f"{block}.self_attn.o_proj", "into"),
+        "layers.1.mlp_act": (f"{block}.mlp.down_proj", "into"),
+        "layers.1.mlp_out": (f"{block}.mlp", "out"),
+        "final_norm": ("model.norm", "out"),
+    }
+    model = site.ready_model(tiny_model("llama"))
+    listed = site.ask("GET", f"/models/{model['id']}/hook-points", 200)
+    widths = {each["hook_point"]: each["width"] for each in listed["hook_points"]}
+    dataset = site.upload(ragged)
+    done = site.extract(
+        model["id"],
+        dataset_id=dataset["id"],
+        layer_indices=[1],
+        hook_kinds=["k", "z", "mlp_act", "mlp_out"],
+        hook_points=["embed", "final_norm"],
+    )
+    assert done["status"] == "completed", done["error"]
+    assert done["hook_points"] == list(modules)
+    assert done["activation_shape"] is None, "keys and the MLP's inside have widths of their own"
+
+    store = mistudio_activations.open(done["storage_path"])
+    samples = [store.sample(i)["input_ids"].tolist() for i in range(store.samples)]
+    for name, rows in named(tiny_model("llama"), samples, modules).items():
+        assert store[name].shape == (sum(map(len, samples)), widths[name])
+        for i, reference in enumerate(rows):
+            assert relative_error(store[name].sample(i), reference) <= 1e-5
+
+
+def test_a_hook_point_that_the_model_lacks_is_refused_with_the_reason(
+    site: Site, tiny_model: TinyModel, ragged: Path
+) -> None:
+    model = site.ready_model(tiny_model("gptj"))
+    error = site.error(
+        "POST",
+        f"/models/{model['id']}/extract-activations",
+        400,
+        json={"dataset_id": site.upload(ragged)["id"], "hook_points": ["layers.0.resid_mid"]},
+    )
+    assert "both read the block's input" in error["message"]
+    assert "resid_post" in error["details"]["available"]
 
 
 def test_the_same_request_again_answers_from_the_cache_and_says_so(

@@ -8,8 +8,9 @@ from typing import Any
 
 from mistudio_contracts import events, rpc, subjects, views
 from mistudio_contracts.base import new_id, utcnow
-from mistudio_contracts.commands import RequestExtraction
+from mistudio_contracts.commands import NoSuchLayers, RequestExtraction
 from mistudio_contracts.errors import ErrorCode, InvalidInput, StatusConflict
+from mistudio_contracts.hooks import layer_of
 from mistudio_contracts.states import Dtype, ExtractionStatus, Quantization
 from mistudio_contracts.values import ColumnSummary
 
@@ -37,10 +38,8 @@ class Extractions:
         the(self.rows.models, command.model_id, ErrorCode.MODEL_NOT_FOUND, "model")
         try:
             points = command.resolve(LAYERS)
-        except IndexError as error:
-            raise InvalidInput(
-                f"Layer {error} is not there.", field="layer_indices", reason="out_of_range"
-            ) from error
+        except NoSuchLayers as error:
+            raise InvalidInput(str(error), field=error.field, reason="out_of_range") from error
         cached = next(
             (
                 c
@@ -56,7 +55,7 @@ class Extractions:
             model_id=command.model_id,
             dataset_id=command.dataset_id,
             status=ExtractionStatus.QUEUED,
-            layer_indices=[int(p.split(".")[1]) for p in points],
+            layer_indices=sorted({layer for p in points if (layer := layer_of(p)) is not None}),
             hook_points=points,
             dtype=command.dtype or Dtype.FLOAT32,
             tokenization=command.tokenization,

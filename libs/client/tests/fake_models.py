@@ -7,7 +7,14 @@ from typing import Any
 from mistudio_contracts import events, rpc, subjects, views
 from mistudio_contracts.base import new_id, utcnow
 from mistudio_contracts.errors import ErrorCode, StatusConflict
-from mistudio_contracts.states import DatasetFormat, DatasetStatus, LoadStage, ModelStatus
+from mistudio_contracts.hooks import hook_point
+from mistudio_contracts.states import (
+    BlockKind,
+    DatasetFormat,
+    DatasetStatus,
+    LoadStage,
+    ModelStatus,
+)
 
 from .fake_estimates import an_estimate
 from .fake_rows import LAYERS, WIDTH, Handlers, Rows, page, the
@@ -33,6 +40,7 @@ class Models:
             subjects.RPC_MODEL_REGISTER: self._register_model,
             subjects.RPC_MODEL_LIST: self._list_models,
             subjects.RPC_MODEL_GET: self._get_model,
+            subjects.RPC_HOOK_POINT_LIST: self._list_hook_points,
             subjects.RPC_MODEL_UPDATE: self._update_model,
             subjects.RPC_MODEL_DELETE: self._delete_model,
             subjects.RPC_MODEL_LOAD: self._load_model,
@@ -75,6 +83,29 @@ class Models:
 
     async def _get_model(self, asked: rpc.GetModelRequest) -> views.Model:
         return the(self.rows.models, asked.model_id, ErrorCode.MODEL_NOT_FOUND, "model")
+
+    async def _list_hook_points(self, asked: rpc.ListHookPointsRequest) -> views.HookPointList:
+        model = the(self.rows.models, asked.model_id, ErrorCode.MODEL_NOT_FOUND, "model")
+        heads = {"q": 2, "k": 1, "v": 1, "z": 2}
+        shapes = [
+            views.HookPointShape(
+                hook_point=hook_point(layer, kind),
+                layer=layer,
+                kind=kind,
+                width=heads.get(kind, 2) * WIDTH // 2,
+                heads=heads.get(kind),
+            )
+            for layer in range(LAYERS)
+            for kind in BlockKind
+            if kind is not BlockKind.RESID_MID
+        ]
+        embed = views.HookPointShape(hook_point="embed", kind="embed", width=WIDTH)
+        return views.HookPointList(
+            model_id=model.id,
+            num_layers=LAYERS,
+            hook_points=[embed, *shapes],
+            refused={"resid_mid": "attention and MLP both read the block's input"},
+        )
 
     async def _update_model(self, asked: rpc.UpdateModelRequest) -> views.Model:
         self.rows.note(asked)

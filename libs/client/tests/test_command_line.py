@@ -286,7 +286,8 @@ class TestExtract:
 
         assert result.exit_code == 0, result.stderr
         assert "/data/activations/" in result.stdout
-        assert "40 × 8 float32 in each of 4 layers" in result.stdout
+        assert "40 × 8 float32 in each of 4" in result.stdout
+        assert "layers 0-3 resid_post" in result.stdout
         assert "12 (40 tokens)" in result.stdout
         assert "2.5 s" in result.stdout
 
@@ -306,6 +307,7 @@ class TestExtract:
         accepted = parsed(
             mistudio(
                 *("extract", "gpt2", "wikitext", "--layers", "0-1,-1", "--samples", "7"),
+                *("--hook-kinds", "z, mlp_out", "--hook-points", "embed,layers.all.q"),
                 *("--dtype", "bfloat16", "--max-length", "64", "--truncate"),
                 *("--no-special-tokens", "--column", "text", "--batch-size", "3"),
                 *("--detach", "--json"),
@@ -314,7 +316,9 @@ class TestExtract:
 
         assert accepted["status"] == "queued"
         command = site.catalog.rows.requests[-1].command  # type: ignore[attr-defined]
-        assert command["layer_indices"] == [0, 1, -1]
+        assert command["layer_indices"] == "0-1,-1"
+        assert command["hook_kinds"] == ["z", "mlp_out"]
+        assert command["hook_points"] == ["embed", "layers.all.q"]
         assert (command["sample_count"], command["batch_size"]) == (7, 3)
         assert command["dtype"] == "bfloat16"
         assert command["tokenization"] == {
@@ -330,8 +334,17 @@ class TestExtract:
 
         result = mistudio("extract", "gpt2", "wikitext", "--layers", "0,99")
 
-        assert result.exit_code == 2
-        assert "0 to 3" in result.stderr
+        assert result.exit_code == 1
+        assert "no layer 99" in result.stderr
+
+    def test_neither_layers_nor_hook_points_is_refused(self, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2")
+        mistudio("datasets", "add", "wikitext")
+
+        result = mistudio("extract", "gpt2", "wikitext")
+
+        assert result.exit_code == 1
+        assert "at least one layer" in result.stderr
 
     def test_extractions_are_listed_shown_and_cancelled(self, site: Site, mistudio: Run) -> None:
         mistudio("models", "add", "gpt2")

@@ -115,21 +115,6 @@ def extraction(**fields: Any) -> RequestExtraction:
     return RequestExtraction.model_validate({"model_id": "m_1", "dataset_id": "ds_1", **fields})
 
 
-def test_layers_are_resolved_from_both_ends_and_sorted() -> None:
-    asked = extraction(layer_indices=[6, -1, 0], hook_points=["layers.6.resid_post"])
-    assert asked.resolve(12) == [
-        "layers.0.resid_post",
-        "layers.6.resid_post",
-        "layers.11.resid_post",
-    ]
-
-
-@pytest.mark.parametrize("layer", [12, -13])
-def test_a_layer_out_of_range_is_named(layer: int) -> None:
-    with pytest.raises(IndexError, match=str(layer)):
-        extraction(layer_indices=[0, layer]).resolve(12)
-
-
 def test_an_extraction_must_name_a_layer() -> None:
     with pytest.raises(ValidationError, match="at least one layer"):
         extraction()

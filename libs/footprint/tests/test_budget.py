@@ -47,7 +47,7 @@ def test_grouped_keys_cost_less() -> None:
 def test_a_token_of_llama_7b_costs_its_widest_moment() -> None:
     shape = DecoderShape.from_config(LLAMA_7B)
     alive = 2 * 4096 + 3 * 11008 + 2 * 4096
-    assert forward_bytes_per_token(shape, 3, 2, 2) == 2 * alive + 2 * 3 * 4096 * 2
+    assert forward_bytes_per_token(shape, 3 * 4096, 2, 2) == 2 * alive + 2 * 3 * 4096 * 2
 
 
 def test_with_room_the_device_decides_the_batch() -> None:
@@ -58,6 +58,6 @@ def test_with_room_the_device_decides_the_batch() -> None:
 
 def test_without_room_the_bytes_decide() -> None:
     shape = DecoderShape.from_config(LLAMA_7B)
-    each = forward_bytes_per_token(shape, 1, 2, 2)
+    each = forward_bytes_per_token(shape, shape.hidden, 2, 2)
     assert token_budget(shape, 500 * each, "cuda", compute_bytes=2, store_bytes=2) == 500
     assert token_budget(shape, 0, "cuda") == LEAST_TOKENS

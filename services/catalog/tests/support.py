@@ -36,6 +36,8 @@ from mistudio_contracts.values import (
     ColumnSummary,
     DatasetFacts,
     Failure,
+    HookKindFacts,
+    HookPointFacts,
     ModelFacts,
     ResidentModel,
     ShardPlan,
@@ -321,6 +323,17 @@ class World:
         return await self.extraction(accepted.extraction_id)
 
 
+PROVEN = HookPointFacts(
+    kinds=[
+        HookKindFacts(kind="embed", width=64),
+        HookKindFacts(kind="q", width=64, heads=4),
+        HookKindFacts(kind="k", width=16, heads=1),
+        HookKindFacts(kind="resid_post", width=64),
+    ],
+    refused={"resid_mid": "attention and MLP both read the block's input"},
+)
+
+
 def asking(model_id: str, dataset_id: str, layers: list[int], **more: Any) -> rpc.ExtractionRequest:
     outer = {key: more.pop(key) for key in ("actor", "idempotency_key") if key in more}
     command = {
@@ -354,6 +367,7 @@ def placed(order: w.PlaceModel, device_id: str = DEVICE) -> r.ModelPlacedReport:
         model_id=order.model_id,
         device_id=device_id,
         memory_usage_bytes=5_000_000,
+        hook_points=PROVEN,
         seconds=0.1,
     )
 

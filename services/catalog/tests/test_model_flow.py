@@ -55,6 +55,25 @@ async def test_a_load_goes_from_pending_to_ready(world: World) -> None:
     ]
 
 
+async def test_hook_points_are_known_once_the_model_was_placed(world: World) -> None:
+    model = await world.register()
+    request = rpc.ListHookPointsRequest(model_id=model.id)
+    with pytest.raises(StatusConflict) as caught:
+        await world.ask(subjects.RPC_HOOK_POINT_LIST, request, views.HookPointList)
+    assert "load the model first" in caught.value.details["remedy"].lower()
+
+    ready = await world.ready_model()
+    request = rpc.ListHookPointsRequest(model_id=ready.id)
+    found = await world.ask(subjects.RPC_HOOK_POINT_LIST, request, views.HookPointList)
+
+    names = [each.hook_point for each in found.hook_points]
+    assert names[:4] == ["embed", "layers.0.q", "layers.0.k", "layers.0.resid_post"]
+    assert (len(names), found.num_layers) == (1 + 3 * 12, 12)
+    keys = found.hook_points[2]
+    assert (keys.layer, keys.kind, keys.width, keys.heads) == (0, "k", 16, 1)
+    assert list(found.refused) == ["resid_mid"]
+
+
 async def test_what_is_read_after_an_event_is_never_older(world: World) -> None:
     model = await world.register()
     await world.load(model.id)

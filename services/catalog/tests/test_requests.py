@@ -22,7 +22,7 @@ from mistudio_contracts.states import (
     Source,
 )
 
-from .support import facts
+from .support import PROVEN, facts
 from .test_model_states import START, pending
 
 READY: ModelState = replace(pending(), status=ModelStatus.READY, **described(facts()))
@@ -42,6 +42,9 @@ DATASET = DatasetState(
     columns={"text": "text", "ids": "tokens", "label": "other"},
     text_column="text",
 )
+
+
+PROVEN_MODEL = replace(READY, hook_points=PROVEN)
 
 
 def command(**more: Any) -> RequestExtraction:
@@ -87,6 +90,35 @@ def test_a_layer_out_of_range_is_named_with_the_range(layer: int) -> None:
 def test_a_hook_point_out_of_range_is_named_as_such() -> None:
     error = refusal(hook_points=["layers.40.resid_post"])
     assert error.details["field"] == "hook_points"
+
+
+def test_kinds_are_captured_in_each_layer_and_names_come_on_top() -> None:
+    asked = command(layer_indices="-2--1", hook_kinds=["resid_post", "q"], hook_points=["embed"])
+    assert resolve(asked, PROVEN_MODEL, DATASET, "alice", START).hook_points == (
+        "embed",
+        "layers.10.q",
+        "layers.10.resid_post",
+        "layers.11.q",
+        "layers.11.resid_post",
+    )
+
+
+def test_a_range_that_ends_before_it_begins_is_told_so() -> None:
+    error = refusal(layer_indices="5-3")
+    assert (error.details["field"], error.details["reason"]) == ("layer_indices", "range_reversed")
+
+
+def test_a_hook_point_that_the_model_lacks_is_refused_with_the_reason() -> None:
+    error = refusal(PROVEN_MODEL, hook_points=["layers.3.resid_mid"])
+    assert isinstance(error, InvalidInput)
+    assert "both read the block's input" in error.message
+    assert error.details["hook_point"] == "layers.3.resid_mid"
+    assert "resid_post" in error.details["available"]
+
+
+def test_before_anything_was_proven_hook_points_are_taken_as_asked_for() -> None:
+    found = resolve(command(hook_points=["layers.3.resid_mid"]), READY, DATASET, "a", START)
+    assert "layers.3.resid_mid" in found.hook_points
 
 
 def test_an_unknown_column_is_named_with_those_there_are() -> None:

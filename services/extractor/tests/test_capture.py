@@ -105,11 +105,11 @@ def test_a_shard_that_is_delivered_again_has_the_same_bytes(
 def test_batches_do_not_depend_on_what_else_is_resident(disk: Disk, tiny: Artifact) -> None:
     facts = probe(disk.settings)
     sizing = Sizing.of(disk.directory(tiny), tiny, facts)
-    assert sizing.batch_tokens(2, Dtype.FLOAT32) == 1024
+    assert sizing.batch_tokens(2 * 64, Dtype.FLOAT32) == 1024
     tight = replace(facts, kind="cuda", memory_budget_bytes=tiny.bytes + 40_000_000)
     small = Sizing.of(disk.directory(tiny), tiny, tight)
     assert small.need().working <= 40_000_000
-    assert small.batch_tokens(1, Dtype.FLOAT32) > small.batch_tokens(4, Dtype.FLOAT32)
+    assert small.batch_tokens(64, Dtype.FLOAT32) > small.batch_tokens(4 * 64, Dtype.FLOAT32)
 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT16, Dtype.BFLOAT16])

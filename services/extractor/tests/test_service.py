@@ -69,6 +69,11 @@ class TestModels:
         assert placed.device_id == beat.device_id
         assert 0 < placed.memory_usage_bytes <= tiny.bytes * 2
         assert beat.memory_used_bytes == placed.memory_usage_bytes
+        assert placed.hook_points is not None
+        widths = {each.kind: (each.width, each.heads) for each in placed.hook_points.kinds}
+        assert widths["resid_post"] == (64, None)
+        assert widths["z"] == (64, 4)
+        assert not placed.hook_points.refused
         assert [r.model_id for r in beat.residents] == [order.model_id]
         assert beat.residents[0].fingerprint == tiny.fingerprint
 

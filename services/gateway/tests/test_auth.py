@@ -24,6 +24,7 @@ RULES: dict[tuple[str, str], Scope] = {
     ("POST", "/api/models/{model_id}/load/cancel"): WRITE,
     ("POST", "/api/models/{model_id}/unload"): WRITE,
     ("GET", "/api/models/{model_id}/estimate"): READ,
+    ("GET", "/api/models/{model_id}/hook-points"): READ,
     ("POST", "/api/estimates"): READ,
     ("POST", "/api/models/{model_id}/extract-activations"): WRITE,
     ("GET", "/api/models/{model_id}/activations/{extraction_id}"): READ,

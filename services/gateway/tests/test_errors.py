@@ -58,6 +58,8 @@ async def test_a_refused_model_names_its_field(http, catalog, body, field, reaso
         ({"layer_indices": []}, "body"),
         ({"layer_indices": ["0"]}, "layer_indices.0"),
         ({"layer_indices": [True]}, "layer_indices.0"),
+        ({"layer_indices": "0-5,x"}, "layer_indices"),
+        ({"hook_kinds": ["resid_post", "resid"]}, "hook_kinds.1"),
         ({"hook_points": ["layers.1.mlp"]}, "hook_points.0"),
         ({"sample_count": 0}, "sample_count"),
         ({"sample_count": 10**30}, "sample_count"),

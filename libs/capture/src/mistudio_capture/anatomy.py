@@ -55,11 +55,21 @@ class BlockAnatomy:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of hook point: its rows' width, and of how many heads they are, None for none."""
+
+    kind: str
+    width: int
+    heads: int | None = None
+
+
+@dataclass(frozen=True)
 class Anatomy:
     """Where a decoder's hook points are.
 
     ``embed`` and ``final_norm`` are the paths of the token embedding and of the norm after the last
-    block, None where they are not what they should be; ``widths`` are of the block's kinds.
+    block, None where they are not what they should be; ``widths`` are of the block's kinds;
+    ``heads`` is how many there are of queries.
     """
 
     block: BlockAnatomy
@@ -68,6 +78,7 @@ class Anatomy:
     widths: Mapping[str, int]
     hidden: int
     layers: int
+    heads: int
 
     def width(self, point: HookPoint) -> int | None:
         """Return the width of a hook point, None where there is no such one."""
@@ -83,6 +94,29 @@ class Anatomy:
         inside = [HookPoint(n, k) for n in range(self.layers) for k in BLOCK_KINDS]
         named = [HookPoint(None, EMBED), *inside, HookPoint(None, FINAL_NORM)]
         return {p.name: width for p in named if (width := self.width(p)) is not None}
+
+    def kinds(self) -> list[Kind]:
+        """Return what kinds of hook points there are, in the order of a forward pass."""
+        there = [kind for kind in BLOCK_KINDS if kind in self.block.taps]
+        inside = [Kind(kind, self.widths[kind], self._heads_of(kind)) for kind in there]
+        first = [] if self.embed is None else [Kind(EMBED, self.hidden)]
+        last = [] if self.final_norm is None else [Kind(FINAL_NORM, self.hidden)]
+        return [*first, *inside, *last]
+
+    def refused(self) -> dict[str, str]:
+        """Return why each kind that is missing is."""
+        reasons = dict(self.block.refused)
+        if self.embed is None:
+            reasons[EMBED] = "token ids are not looked up in one embedding"
+        if self.final_norm is None:
+            reasons[FINAL_NORM] = "what follows the last block is no norm"
+        return reasons
+
+    def _heads_of(self, kind: str) -> int | None:
+        if kind not in ("q", "k", "v", "z"):
+            return None
+        each = self.widths["z"] // self.heads if "z" in self.widths else None
+        return None if each is None else self.widths[kind] // each
 
 
 def examine_block(

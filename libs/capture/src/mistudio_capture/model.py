@@ -153,7 +153,7 @@ class CaptureModel:
             return width
         if point.layer is not None and point.layer >= self.num_layers:
             raise InputsRefused(f"{point.name} lies beyond the {self.num_layers} blocks")
-        reason = self.anatomy.block.refused.get(point.kind, "it does not end in such a norm")
+        reason = self.anatomy.refused()[point.kind]
         raise InputsRefused(f"this model has no {point.kind}: {reason}")
 
     @torch.inference_mode()

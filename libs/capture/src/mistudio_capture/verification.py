@@ -69,6 +69,7 @@ def examine(
         widths=_widths(found, by_path, blocks[0]),
         hidden=int(config.hidden_size),
         layers=len(blocks),
+        heads=int(config.num_attention_heads),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.frames import Frame
-from mistudio_contracts.states import Dtype, ExtractionStatus
+from mistudio_contracts.states import BlockKind, Dtype, ExtractionStatus
 from mistudio_contracts.views import Extraction, ExtractionAccepted, ExtractionPage
 
 from .events import EventStream, select
@@ -43,7 +43,8 @@ class Extractions:
         model_id: str,
         dataset_id: str,
         *,
-        layer_indices: Sequence[int] = (),
+        layer_indices: Sequence[int] | str = (),
+        hook_kinds: Sequence[BlockKind | str] = (BlockKind.RESID_POST,),
         hook_points: Sequence[str] = (),
         sample_count: int | None = None,
         batch_size: int | None = None,
@@ -60,9 +61,12 @@ class Extractions:
         model_id, dataset_id
             Of which model, over which dataset.
         layer_indices
-            Block indices whose output is wanted; a negative one counts from the last.
+            Of the blocks, or a text such as ``0-5,11`` or ``all``; a negative one counts from the
+            last.
+        hook_kinds
+            What to capture in each of them.
         hook_points
-            The same by name, such as ``layers.6.resid_post``; both add up.
+            More of them by name, such as ``embed``, ``layers.6.z`` or ``layers.0-5.mlp_out``.
         sample_count
             The first so many samples; None for all.
         batch_size
@@ -96,7 +100,10 @@ class Extractions:
         }
         body: dict[str, Any] = {
             "dataset_id": dataset_id,
-            "layer_indices": list(layer_indices),
+            "layer_indices": (
+                layer_indices if isinstance(layer_indices, str) else list(layer_indices)
+            ),
+            "hook_kinds": [str(kind) for kind in hook_kinds],
             "hook_points": list(hook_points),
             "sample_count": sample_count,
             "batch_size": batch_size,

@@ -9,7 +9,7 @@ from mistudio_contracts.errors import ErrorCode, MiStudioError
 from mistudio_contracts.frames import Frame
 from mistudio_contracts.states import ModelStatus, Quantization, Source
 from mistudio_contracts.values import QuantizationOptions
-from mistudio_contracts.views import LoadAccepted, Model, ModelPage, ModelSummary
+from mistudio_contracts.views import HookPointList, LoadAccepted, Model, ModelPage, ModelSummary
 
 from .address import Address
 from .estimates import Estimates
@@ -135,6 +135,16 @@ class Models(Estimates):
     def get_tagged(self, model_id: str) -> tuple[Model, str]:
         """Return a model and its ETag, for :meth:`update`'s ``if_match``."""
         return self._transport.get_tagged(Model, f"/models/{model_id}")
+
+    def hook_points(self, model_id: str) -> HookPointList:
+        """Return where the model's activations can be captured, as proven at its load.
+
+        Raises
+        ------
+        StatusConflict
+            When it was never loaded.
+        """
+        return self._transport.get(HookPointList, f"/models/{model_id}/hook-points")
 
     def find(self, reference: str) -> ModelSummary:
         """Return the model with this id, else name, else identifier.

@@ -13,6 +13,7 @@ from .values import (
     DatasetFacts,
     Failure,
     Fidelity,
+    HookPointFacts,
     ModelFacts,
     QuantizationOptions,
     ResidentModel,
@@ -64,6 +65,7 @@ class ModelPlacedReport(Report):
     model_id: Identifier
     device_id: Identifier
     memory_usage_bytes: int = Field(ge=0, description="Measured on the device, not estimated.")
+    hook_points: HookPointFacts | None = None
     seconds: float = Field(ge=0)
 
 

@@ -88,6 +88,10 @@ class GetModelRequest(Request):
     model_id: Identifier
 
 
+class ListHookPointsRequest(Request):
+    model_id: Identifier
+
+
 class UpdateModelRequest(Request):
     """Change a model that is not loading. ``if_match`` is the ``updated_at`` last seen.
 

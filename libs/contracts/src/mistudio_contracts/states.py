@@ -129,3 +129,25 @@ EXTRACTION_TRANSITIONS: dict[ExtractionStatus, frozenset[ExtractionStatus]] = {
     ExtractionStatus.FAILED: frozenset(),
     ExtractionStatus.CANCELLED: frozenset(),
 }
+
+
+class BlockKind(_Str):
+    """What a hook point in a block reads, about in the order of a forward pass.
+
+    ``resid_pre``, ``resid_mid`` and ``resid_post`` are the residual stream before the block,
+    between attention and MLP, and after the block; ``attn_out`` and ``mlp_out`` what the two add to
+    it. ``q``, ``k`` and ``v`` are queries, keys and values as projected, before norms and rotary
+    positions; ``z`` is the heads' outputs before the output projection; ``mlp_act`` the hidden
+    activations of the MLP.
+    """
+
+    RESID_PRE = "resid_pre"
+    Q = "q"
+    K = "k"
+    V = "v"
+    Z = "z"
+    ATTN_OUT = "attn_out"
+    RESID_MID = "resid_mid"
+    MLP_ACT = "mlp_act"
+    MLP_OUT = "mlp_out"
+    RESID_POST = "resid_post"

@@ -285,6 +285,14 @@ RPC_MODEL_LIST = _s(
 RPC_MODEL_GET = _s(
     "rpc.catalog.model.get", Kind.REQUEST, rpc.GetModelRequest, _ASK, "Show a model.", views.Model
 )
+RPC_HOOK_POINT_LIST = _s(
+    "rpc.catalog.hookpoint.list",
+    Kind.REQUEST,
+    rpc.ListHookPointsRequest,
+    _ASK,
+    "List the hook points of a model.",
+    views.HookPointList,
+)
 RPC_MODEL_UPDATE = _s(
     "rpc.catalog.model.update",
     Kind.REQUEST,

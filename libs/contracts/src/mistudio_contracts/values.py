@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -12,15 +11,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from .base import Fingerprint, Identifier, Value
 from .errors import ErrorBody
+from .hooks import HookPoint
 from .states import DatasetFormat, Dtype, Int4Type, Quantization
-
-_HOOK = re.compile(r"^layers\.(0|[1-9]\d{0,4})\.resid_post$")
-
-
-def _hook_point(value: str) -> str:
-    if not _HOOK.match(value):
-        raise ValueError("a hook point reads layers.N.resid_post, for instance layers.6.resid_post")
-    return value
 
 
 def _inside(value: str) -> str:
@@ -30,20 +22,9 @@ def _inside(value: str) -> str:
     return value
 
 
-HookPoint = Annotated[str, StringConstraints(max_length=64), AfterValidator(_hook_point)]
 RelativePath = Annotated[
     str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_inside)
 ]
-
-
-def resid_post(layer: int) -> str:
-    """Return the hook point of the residual stream after block ``layer``."""
-    return f"layers.{layer}.resid_post"
-
-
-def layer_of(hook_point: str) -> int:
-    """Return the block index of a hook point such as ``layers.6.resid_post``."""
-    return int(hook_point.split(".")[1])
 
 
 class ModelFacts(Value):
@@ -70,6 +51,28 @@ class QuantizationOptions(Value):
 
     int4_type: Int4Type = Int4Type.NF4
     double_quant: bool = True
+
+
+class HookKindFacts(Value):
+    """One kind of hook point: rows are ``[tokens, width]``.
+
+    ``kind`` is ``embed``, ``final_norm`` or one of :class:`~.states.BlockKind`, then in every
+    layer. Where rows are of heads, ``heads`` of them lie side by side, each ``width / heads`` wide.
+    """
+
+    kind: str
+    width: int = Field(ge=1)
+    heads: int | None = Field(default=None, ge=1)
+
+
+class HookPointFacts(Value):
+    """The hook points of a model, each proven by an identity where the model was placed.
+
+    ``refused`` says of each kind that the model lacks, why.
+    """
+
+    kinds: list[HookKindFacts]
+    refused: dict[str, str] = Field(default_factory=dict)
 
 
 class LayerFidelity(Value):

@@ -66,6 +66,29 @@ class Model(ModelSummary):
     fidelity: Fidelity | None = None
 
 
+class HookPointShape(Value):
+    """A hook point: its rows are ``[tokens, width]``."""
+
+    hook_point: str
+    layer: int | None = Field(default=None, description="Null outside the blocks.")
+    kind: str
+    width: int
+    heads: int | None = Field(
+        default=None, description="Where rows are of heads: so many, each width / heads wide."
+    )
+
+
+class HookPointList(Value):
+    """The hook points of a model, in the order of a forward pass."""
+
+    model_id: Identifier
+    num_layers: int
+    hook_points: list[HookPointShape]
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="Kinds that this model lacks, and why."
+    )
+
+
 class Dataset(Value):
     id: Identifier
     name: str
@@ -105,7 +128,7 @@ class Extraction(Value):
     storage_path: str | None = None
     file_size_bytes: int | None = None
     activation_shape: list[int] | None = Field(
-        default=None, description="[tokens, width] of each column."
+        default=None, description="[tokens, width] of each column; null where widths differ."
     )
     extraction_time_seconds: float | None = None
     error: ErrorBody | None = None
@@ -130,7 +153,9 @@ class Cache(Value):
     token_count: int
     layer_indices: list[int]
     hook_points: list[str]
-    activation_shape: list[int]
+    activation_shape: list[int] | None = Field(
+        default=None, description="[tokens, width] of each column; null where widths differ."
+    )
     file_size_bytes: int
     extraction_time_seconds: float | None = None
     columns: list[ColumnSummary] = Field(default_factory=list)

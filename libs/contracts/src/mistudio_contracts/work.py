@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from .base import Fingerprint, Identifier, Message
+from .hooks import HookPoint
 from .states import DatasetFormat, DatasetSource, Dtype, Quantization, Source
 from .values import (
     Artifact,
     ColumnFile,
     DatasetRef,
-    HookPoint,
     QuantizationOptions,
     ResidencyWish,
     ShardPlan,

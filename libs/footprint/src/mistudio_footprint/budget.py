@@ -21,7 +21,7 @@ def weight_bytes(shape: DecoderShape, bytes_per_parameter: float) -> int:
 
 
 def forward_bytes_per_token(
-    shape: DecoderShape, hook_points: int, compute_bytes: int, store_bytes: int
+    shape: DecoderShape, captured: int, compute_bytes: int, store_bytes: int
 ) -> int:
     """Return the peak bytes that one token of a batch needs on the device.
 
@@ -33,13 +33,13 @@ def forward_bytes_per_token(
     ----------
     shape
         Of the decoder.
-    hook_points
-        How many columns are captured.
+    captured
+        Elements of a token's captured rows together: the sum of the columns' widths.
     compute_bytes, store_bytes
         Bytes of an element of the forward pass and of the store.
     """
     alive = alive_elements(shape, compute_bytes) * compute_bytes
-    return alive + 2 * hook_points * shape.hidden * store_bytes
+    return alive + 2 * captured * store_bytes
 
 
 def alive_elements(shape: DecoderShape, compute_bytes: int) -> int:
@@ -119,7 +119,7 @@ def token_budget(
     free_bytes: int,
     device_kind: str,
     *,
-    hook_points: int = 1,
+    captured: int | None = None,
     compute_bytes: int = 4,
     store_bytes: int = 4,
 ) -> int:
@@ -136,9 +136,10 @@ def token_budget(
         What a batch may use of the device.
     device_kind
         ``cpu``, ``cuda`` or ``tegra``.
-    hook_points, compute_bytes, store_bytes
-        As for :func:`forward_bytes_per_token`.
+    captured, compute_bytes, store_bytes
+        As for :func:`forward_bytes_per_token`; None for one column of the residual stream.
     """
     fastest = CPU_TOKENS if device_kind == "cpu" else DEVICE_TOKENS
-    fitting = free_bytes // forward_bytes_per_token(shape, hook_points, compute_bytes, store_bytes)
+    elements = shape.hidden if captured is None else captured
+    fitting = free_bytes // forward_bytes_per_token(shape, elements, compute_bytes, store_bytes)
     return max(LEAST_TOKENS, min(fastest, fitting))

@@ -1,5 +1,6 @@
 """From pydantic's complaint to the contract's error, which names the field."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -7,6 +8,11 @@ from pydantic import ValidationError
 from mistudio_contracts.errors import InvalidInput
 
 MOST_ERRORS = 20
+
+
+def field_of(location: Sequence[int | str]) -> str:
+    """Return a field's name; parts in parentheses are a union's branches, which are no fields."""
+    return ".".join(str(part) for part in location if not str(part).startswith("("))
 
 
 def invalid_input(error: ValidationError) -> InvalidInput:
@@ -17,7 +23,7 @@ def invalid_input(error: ValidationError) -> InvalidInput:
     """
     found: list[dict[str, Any]] = [
         {
-            "field": ".".join(str(part) for part in each["loc"]) or "body",
+            "field": field_of(each["loc"]) or "body",
             "reason": each["type"],
             "message": each["msg"].removeprefix("Value error, "),
         }

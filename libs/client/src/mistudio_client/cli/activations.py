@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from mistudio_client.export import Format
-from mistudio_contracts.values import layer_of
 from mistudio_contracts.views import Cache
 
 from . import human, output
-from .extractions import layers
+from .hooks import shape, short
 from .options import AsJson, Yes, group
 from .progress import ByteBar
 from .session import connected
@@ -36,13 +35,23 @@ def list_(
             output.print_json(found)
             return
         output.table(
-            ("id", "model", "dataset", "layers", "samples>", "tokens>", "dtype", "size>", "used"),
+            (
+                "id",
+                "model",
+                "dataset",
+                "hook points",
+                "samples>",
+                "tokens>",
+                "dtype",
+                "size>",
+                "used",
+            ),
             (
                 (
                     cache.id,
                     cache.model_id,
                     cache.dataset_id or human.NONE,
-                    layers(cache.layer_indices),
+                    short(cache.hook_points),
                     f"{cache.sample_count:,}",
                     f"{cache.token_count:,}",
                     cache.dtype.value,
@@ -56,7 +65,7 @@ def list_(
 
 @app.command()
 def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
-    """Show a cache and the norms of its layers."""
+    """Show a cache and the norms of its columns."""
     with connected(ctx) as client:
         found = client.activations.get(cache)
         if as_json:
@@ -64,10 +73,10 @@ def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
             return
         output.facts(_facts(found))
         output.table(
-            ("layer>", "mean norm>", "median norm>", "largest |x|>", "non-finite>", "size>"),
+            ("hook point", "mean norm>", "median norm>", "largest |x|>", "non-finite>", "size>"),
             (
                 (
-                    str(layer_of(column.hook_point)),
+                    column.hook_point,
                     human.figure(column.mean_norm),
                     human.figure(column.median_norm),
                     human.figure(column.max_abs),
@@ -113,7 +122,7 @@ def export(
 
 @app.command()
 def rm(ctx: typer.Context, cache: Reference, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a cache; layers that another one needs stay."""
+    """Delete a cache; columns that another one needs stay."""
     with connected(ctx) as client:
         if not yes and not as_json and output.interactive():
             typer.confirm(f"Delete {cache}?", abort=True, err=True)
@@ -125,14 +134,13 @@ def rm(ctx: typer.Context, cache: Reference, yes: Yes = False, as_json: AsJson =
 
 
 def _facts(cache: Cache) -> list[tuple[str, str]]:
-    shape = " × ".join(f"{side:,}" for side in cache.activation_shape)
     return [
         ("id", cache.id),
         ("model", cache.model_id),
         ("dataset", cache.dataset_id or human.NONE),
         ("path", cache.storage_path),
-        ("shape", f"{shape} {cache.dtype.value}"),
-        ("layers", layers(cache.layer_indices)),
+        ("hook points", short(cache.hook_points)),
+        ("shape", shape(cache)),
         ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
         ("size", human.size(cache.file_size_bytes)),
         ("time", human.duration(cache.extraction_time_seconds)),

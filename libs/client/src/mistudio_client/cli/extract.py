@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mistudio_client.layers import parse_layers
-from mistudio_contracts.states import Dtype, ExtractionStatus
+from mistudio_contracts.states import BlockKind, Dtype, ExtractionStatus
 from mistudio_contracts.views import Cache, Extraction
 
-from . import human, output
+from . import hooks, human, output
 from .options import AsJson, group
 from .progress import StepBar
 from .session import Status, connected
@@ -28,7 +27,13 @@ def extract(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Its id or its name.")],
     dataset: Annotated[str, typer.Argument(help="Its id or its name.")],
-    layers: Annotated[str, typer.Option(help="0,6,11 or 0-5 or all; -1 is the last one.")],
+    layers: Annotated[str, typer.Option(help="0,6,11 or 0-5 or all; -1 is the last one.")] = "",
+    hook_kinds: Annotated[
+        str, typer.Option(help=f"What to capture in each: {', '.join(BlockKind)}.")
+    ] = str(BlockKind.RESID_POST),
+    hook_points: Annotated[
+        str, typer.Option(help="More, by name: embed,layers.3.z,layers.0-5.mlp_out")
+    ] = "",
     samples: Annotated[
         int | None, typer.Option(min=1, help="The first so many samples; all by default.")
     ] = None,
@@ -54,7 +59,7 @@ def extract(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Capture the output of a model's layers over a dataset.
+    """Capture a model's activations over a dataset: of layers, or of hook points by name.
 
     Ctrl-C asks whether to cancel; a second one leaves the extraction running.
     """
@@ -63,7 +68,9 @@ def extract(
         accepted = client.extract(
             chosen.id,
             client.datasets.find(dataset).id,
-            layer_indices=parse_layers(layers, chosen.num_layers),
+            layer_indices=layers or (),
+            hook_kinds=_names(hook_kinds),
+            hook_points=_names(hook_points),
             sample_count=samples,
             batch_size=batch_size,
             dtype=dtype,
@@ -84,6 +91,10 @@ def extract(
         _show(client, done, as_json=as_json)
         if done.status is not ExtractionStatus.COMPLETED:
             raise typer.Exit(Status.ERROR)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _follow(client: Client, extraction_id: str, name: str, *, quiet: bool) -> Extraction:
@@ -138,7 +149,6 @@ def _show(client: Client, done: Extraction, *, as_json: bool) -> None:
 
 def result(done: Extraction, cache: Cache) -> list[tuple[str, str]]:
     """Return what there is to say about a completed extraction, as labels and texts."""
-    shape = " × ".join(f"{side:,}" for side in cache.activation_shape)
     took = "from the cache" if done.cached else human.duration(done.extraction_time_seconds)
     skipped = [
         f"{count:,} {why}"
@@ -148,7 +158,8 @@ def result(done: Extraction, cache: Cache) -> list[tuple[str, str]]:
     return [
         ("cache", cache.id),
         ("path", cache.storage_path),
-        ("shape", f"{shape} {cache.dtype.value} in each of {len(done.hook_points)} layers"),
+        ("hook points", hooks.short(cache.hook_points)),
+        ("shape", hooks.shape(cache)),
         ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
         *([("left out", ", ".join(skipped))] if skipped else []),
         ("size", human.size(cache.file_size_bytes)),

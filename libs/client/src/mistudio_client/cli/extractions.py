@@ -10,6 +10,7 @@ from mistudio_contracts.states import ExtractionStatus
 from mistudio_contracts.views import Extraction
 
 from . import human, output
+from .hooks import short
 from .options import AsJson, group
 from .session import connected
 
@@ -33,7 +34,7 @@ def list_(
             output.print_json(found)
             return
         output.table(
-            ("id", "status", "progress>", "model", "dataset", "layers", "samples>", "created"),
+            ("id", "status", "progress>", "model", "dataset", "hook points", "samples>", "created"),
             (
                 (
                     each.extraction_id,
@@ -41,7 +42,7 @@ def list_(
                     f"{each.progress:.0f} %",
                     each.model_id,
                     each.dataset_id,
-                    layers(each.layer_indices),
+                    short(each.hook_points),
                     f"{each.total_samples:,}" if each.total_samples else human.NONE,
                     human.ago(each.created_at),
                 )
@@ -68,19 +69,6 @@ def cancel(ctx: typer.Context, extraction: Reference, as_json: AsJson = False) -
             output.print_text(f"{found.extraction_id}: {found.status.value}.")
 
 
-def layers(indices: list[int]) -> str:
-    """Return layer indices with runs of three and more as ranges: ``0-5,11``."""
-    runs: list[list[int]] = []
-    for index in sorted(indices):
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return ",".join(
-        f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs
-    )
-
-
 def _show(found: Extraction, *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
@@ -93,7 +81,7 @@ def _show(found: Extraction, *, as_json: bool) -> None:
             ("progress", f"{found.progress:.0f} % ({found.samples_processed:,} of {total})"),
             ("model", found.model_id),
             ("dataset", found.dataset_id),
-            ("layers", layers(found.layer_indices)),
+            ("hook points", short(found.hook_points)),
             ("dtype", found.dtype.value),
             ("cache", found.cache_id or human.NONE),
             ("path", found.storage_path or human.NONE),

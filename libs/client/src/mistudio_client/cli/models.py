@@ -13,6 +13,7 @@ from mistudio_contracts.views import Model, ModelSummary
 
 from . import fidelity, formats, human, output
 from .fit import fit
+from .hooks import hook_points
 from .options import AsJson, Yes, group
 from .progress import StepBar
 from .session import connected, reporting
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 app = group("Register, load and unload models.")
 app.command()(fit)
+app.command()(hook_points)
 
 Reference = Annotated[str, typer.Argument(metavar="MODEL", help="Its id or its name.")]
 Wait = Annotated[

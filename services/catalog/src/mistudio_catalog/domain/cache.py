@@ -35,7 +35,10 @@ class Store:
 
 @dataclass(frozen=True)
 class CacheState:
-    """One row of ``activation_caches``, with where its store lies."""
+    """One row of ``activation_caches``, with where its store lies.
+
+    ``width`` is of every column, None where they differ.
+    """
 
     id: str
     model_id: str
@@ -49,7 +52,7 @@ class CacheState:
     sample_count: int
     token_count: int
     hook_points: tuple[str, ...]
-    width: int
+    width: int | None
     file_size_bytes: int
     extraction_time_seconds: float | None
     created_at: datetime

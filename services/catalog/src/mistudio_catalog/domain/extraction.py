@@ -135,11 +135,14 @@ class Extent:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a store holds of an extraction's columns, for answering from the cache."""
+    """What a store holds of an extraction's columns, for answering from the cache.
+
+    ``width`` is of each of them, None where they differ.
+    """
 
     cache_id: str
     storage_path: str
-    width: int
+    width: int | None
     bytes: int
     extent: Extent
 

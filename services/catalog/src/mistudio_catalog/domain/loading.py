@@ -159,6 +159,7 @@ def prepared(model: ModelState, report: reports.ModelPreparedReport, now: dateti
         artifact_dtype=artifact.dtype,
         fidelity=report.fidelity or _known_fidelity(model, artifact.fingerprint),
         measured_bytes=model.measured_bytes if model.fingerprint == artifact.fingerprint else None,
+        hook_points=model.hook_points if model.fingerprint == artifact.fingerprint else None,
         phase=ModelPhase.PLACING,
         stage=LoadStage.PLACING,
         figures=None,
@@ -208,6 +209,7 @@ def placed(model: ModelState, report: reports.ModelPlacedReport, now: datetime) 
         placed_task_id=report.task_id,
         memory_usage_bytes=report.memory_usage_bytes,
         measured_bytes=report.memory_usage_bytes,
+        hook_points=report.hook_points or model.hook_points,
         heard_at=now,
         updated_at=now,
     )

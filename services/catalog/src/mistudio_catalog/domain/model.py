@@ -12,6 +12,7 @@ from mistudio_contracts.states import Dtype, LoadStage, ModelStatus, Quantizatio
 from mistudio_contracts.values import (
     Artifact,
     Fidelity,
+    HookPointFacts,
     ModelFacts,
     QuantizationOptions,
     ResidencyWish,
@@ -58,7 +59,8 @@ class ModelState:
     ``quantization`` than the one asked for now. ``force`` is the wish of the last load, also for
     placing it again. ``heard_at`` is when anybody spoke of the task under way, ``progressed_at``
     when its worker last got on. ``memory_usage_bytes`` is null while it is not in memory;
-    ``measured_bytes`` remembers what the files took when they last were. Sizes in bytes.
+    ``measured_bytes`` remembers what the files took when they last were, ``hook_points`` what was
+    proven of them then. Sizes in bytes.
     """
 
     id: str
@@ -107,6 +109,7 @@ class ModelState:
     keep_alive_seconds: float | None = None
     offload: bool = False
     fidelity: Fidelity | None = None
+    hook_points: HookPointFacts | None = None
     force: bool = False
     figures: Figures | None = None
     progressed_at: datetime | None = None

@@ -8,8 +8,9 @@ from mistudio_contracts.base import new_id
 from mistudio_contracts.commands import RequestExtraction
 from mistudio_contracts.errors import InvalidInput, StatusConflict
 from mistudio_contracts.states import DatasetStatus, Dtype, ModelStatus
-from mistudio_contracts.values import Tokenization, layer_of
+from mistudio_contracts.values import Tokenization
 
+from . import hooks
 from .dataset import DatasetState
 from .extraction import ExtractionState
 from .model import ModelState
@@ -33,7 +34,7 @@ def resolve(
     StatusConflict
         The model was never loaded, or the dataset is not ready yet.
     InvalidInput
-        A layer, the column, the length or the dataset cannot be used.
+        A layer or hook point, the column, the length or the dataset cannot be used.
     """
     _check_model(model)
     _check_dataset(dataset)
@@ -44,7 +45,7 @@ def resolve(
         model_id=model.id,
         dataset_id=dataset.id,
         actor=actor,
-        hook_points=tuple(_hook_points(command, model)),
+        hook_points=hooks.chosen(command, model),
         dtype=command.dtype or _dtype(model),
         tokenization=_tokenization(command.tokenization, model, dataset),
         rows_considered=min(command.sample_count or samples, samples),
@@ -84,40 +85,15 @@ def _check_dataset(dataset: DatasetState) -> None:
         )
 
 
-def _unknown(what: str) -> StatusConflict:
-    return StatusConflict(
-        f"The model's {what} is not known before it is prepared.",
-        field="model_id",
-        reason="facts_unknown",
-        remedy="Request the extraction when the model is ready.",
-    )
-
-
 def _dtype(model: ModelState) -> Dtype:
     if model.dtype is None:
-        raise _unknown("dtype")
-    return model.dtype
-
-
-def _hook_points(command: RequestExtraction, model: ModelState) -> list[str]:
-    layers = model.num_layers
-    if layers is None:
-        raise _unknown("number of layers")
-    try:
-        return command.resolve(layers)
-    except IndexError as error:
-        wrong = error.args[0]
-        from_hook = wrong not in command.layer_indices and any(
-            layer_of(each) == wrong for each in command.hook_points
+        raise StatusConflict(
+            "The model's dtype is not known before it is prepared.",
+            field="model_id",
+            reason="facts_unknown",
+            remedy="Request the extraction when the model is ready.",
         )
-        raise InvalidInput(
-            f"The model has {layers} layers; there is no layer {wrong}.",
-            field="hook_points" if from_hook else "layer_indices",
-            reason="layer_out_of_range",
-            layer=wrong,
-            valid_range=f"-{layers}..{layers - 1}",
-            remedy=f"Choose layers in -{layers}..{layers - 1}.",
-        ) from None
+    return model.dtype
 
 
 def _tokenization(asked: Tokenization, model: ModelState, dataset: DatasetState) -> Tokenization:

@@ -24,6 +24,7 @@ def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
         (subjects.RPC_MODEL_REGISTER, catalog.models.register),
         (subjects.RPC_MODEL_LIST, catalog.models.page),
         (subjects.RPC_MODEL_GET, catalog.models.get),
+        (subjects.RPC_HOOK_POINT_LIST, catalog.models.hook_points),
         (subjects.RPC_MODEL_UPDATE, catalog.models.update),
         (subjects.RPC_MODEL_DELETE, catalog.models.delete),
         (subjects.RPC_MODEL_LOAD, catalog.loads.load),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from mistudio_catalog.domain import identifiers, loading, residency
+from mistudio_catalog.domain import hooks, identifiers, loading, residency
 from mistudio_catalog.domain.formats import check_available
 from mistudio_catalog.domain.model import ModelState, described
 from mistudio_catalog.domain.outgoing import Effects, Outgoing
@@ -143,6 +143,22 @@ class Models:
         if model is None:
             raise missing("model", request.model_id)
         return show.model(model)
+
+    async def hook_points(self, request: rpc.ListHookPointsRequest) -> views.HookPointList:
+        """List a model's hook points.
+
+        Raises
+        ------
+        NotFound
+            There is no such model.
+        StatusConflict
+            It was never placed.
+        """
+        async with self._context.database.reading() as tx:
+            model = await tx.models.get(request.model_id)
+        if model is None:
+            raise missing("model", request.model_id)
+        return hooks.listed(model)
 
     async def update(self, request: rpc.UpdateModelRequest) -> views.Model:
         """Change a model's name, how it is kept, or the format of its next load.

@@ -54,6 +54,8 @@ class Stores:
         if store is None:
             raise LookupError(f"the store {store_key} is not kept")
         chosen = [columns[name] for name in extraction.hook_points]
+        widths = {column.width for column in chosen}
+        width = widths.pop() if len(widths) == 1 else None
         size = sum(column.bytes for column in chosen) + store.token_bytes
         now = self._context.now()
         cache_id = await tx.caches.insert(
@@ -70,7 +72,7 @@ class Stores:
                 sample_count=extent.samples,
                 token_count=extent.tokens,
                 hook_points=extraction.hook_points,
-                width=chosen[0].width,
+                width=width,
                 file_size_bytes=size,
                 extraction_time_seconds=seconds,
                 created_at=now,
@@ -80,7 +82,7 @@ class Stores:
         return Holding(
             cache_id=cache_id,
             storage_path=store.storage_path,
-            width=chosen[0].width,
+            width=width,
             bytes=size,
             extent=extent,
         )

@@ -10,7 +10,8 @@ from mistudio_catalog.domain.device import DeviceState
 from mistudio_catalog.domain.extraction import ExtractionState
 from mistudio_catalog.domain.model import ModelState
 from mistudio_contracts import views
-from mistudio_contracts.values import ColumnSummary, layer_of
+from mistudio_contracts.hooks import layer_of
+from mistudio_contracts.values import ColumnSummary
 
 
 def model_summary(model: ModelState) -> views.ModelSummary:
@@ -82,14 +83,12 @@ def dataset(state: DatasetState) -> views.Dataset:
 
 def layers(hook_points: Sequence[str]) -> list[int]:
     """Return the layers of hook points, in order and without repeats."""
-    return sorted({layer_of(each) for each in hook_points})
+    found = {layer_of(each) for each in hook_points}
+    return sorted(layer for layer in found if layer is not None)
 
 
 def extraction(state: ExtractionState) -> views.Extraction:
     """Return an extraction."""
-    shape = None
-    if state.total_tokens is not None and state.width is not None:
-        shape = [state.total_tokens, state.width]
     return views.Extraction(
         extraction_id=state.id,
         model_id=state.model_id,
@@ -108,7 +107,7 @@ def extraction(state: ExtractionState) -> views.Extraction:
         cache_id=state.cache_id,
         storage_path=state.storage_path,
         file_size_bytes=state.file_size_bytes,
-        activation_shape=shape,
+        activation_shape=_shape(state.total_tokens, state.width),
         extraction_time_seconds=state.extraction_time_seconds,
         error=state.error,
         created_at=state.created_at,
@@ -116,6 +115,10 @@ def extraction(state: ExtractionState) -> views.Extraction:
         completed_at=state.completed_at,
         updated_at=state.updated_at,
     )
+
+
+def _shape(tokens: int | None, width: int | None) -> list[int] | None:
+    return None if tokens is None or width is None else [tokens, width]
 
 
 def cache(state: CacheState, columns: Sequence[ColumnSummary] = ()) -> views.Cache:
@@ -133,7 +136,7 @@ def cache(state: CacheState, columns: Sequence[ColumnSummary] = ()) -> views.Cac
         token_count=state.token_count,
         layer_indices=layers(state.hook_points),
         hook_points=list(state.hook_points),
-        activation_shape=[state.token_count, state.width],
+        activation_shape=_shape(state.token_count, state.width),
         file_size_bytes=state.file_size_bytes,
         extraction_time_seconds=state.extraction_time_seconds,
         columns=list(columns),

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from mistudio_catalog.domain.cache import CacheState
-from mistudio_contracts.values import ColumnSummary, layer_of
+from mistudio_contracts.hooks import in_order
+from mistudio_contracts.values import ColumnSummary
 
 from .queries import queries
 from .rows import Rows
@@ -35,10 +36,11 @@ class CacheTable:
         await _SQL.touch_cache(self._connection, id=cache_id, at=at)
 
     async def columns(self, cache_id: str) -> list[ColumnSummary]:
-        """Return the statistics of a cache's columns, by layer."""
+        """Return the statistics of a cache's columns, in the order of a forward pass."""
         rows = _SQL.columns_of_cache(self._connection, id=cache_id)
         found = [ColumnSummary.model_validate(row["summary"]) async for row in rows]
-        return sorted(found, key=lambda column: layer_of(column.hook_point))
+        by_name = {column.hook_point: column for column in found}
+        return [by_name[name] for name in in_order(by_name)]
 
     async def page(
         self, *, model_id: str | None, dataset_id: str | None, limit: int, offset: int

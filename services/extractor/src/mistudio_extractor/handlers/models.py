@@ -15,6 +15,7 @@ from mistudio_contracts.values import Failure
 from mistudio_contracts.work import PlaceModel
 from mistudio_extractor.services.device import Device
 from mistudio_extractor.services.live import Beat
+from mistudio_extractor.services.models import hook_points
 from mistudio_extractor.services.residency import Residency
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.cancellation import Cancellations
@@ -72,6 +73,7 @@ class ModelHandlers:
             model_id=order.model_id,
             device_id=self._device.device_id,
             memory_usage_bytes=resident.memory_bytes,
+            hook_points=hook_points(resident.model),
             seconds=resident.seconds,
         )
         await self._publisher.publish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +31,6 @@ class Capturing:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def check_room(self, order: CaptureShard, width: int) -> None:
-        """Refuse a shard that the disk would not hold.
-
-        Raises
-        ------
-        InsufficientStorage
-            With the figures.
-        """
-        self._layout.require(_needed_bytes(order, width))
-
     def capture(
         self,
         order: CaptureShard,
@@ -62,26 +52,29 @@ class Capturing:
         """
         from mistudio_capture import CaptureCancelled, InputsRefused
 
-        self.check_room(order, model.hidden_size)
         input_ids, offsets = _tokens(self._layout.store(order.store_key), order)
         try:
-            return self._write(order, model, sizing, input_ids, offsets, on_progress, should_stop)
+            widths = {point: model.width(point) for point in order.shard.hook_points}
+            self._layout.require(_needed_bytes(order, widths))
+            return self._write(
+                order, model, widths, sizing, input_ids, offsets, on_progress, should_stop
+            )
         except CaptureCancelled:
             return None
         except InputsRefused as error:
             raise ExtractionFailed(
-                "The model cannot run these samples or hook points.",
+                f"The model cannot run these samples or hook points: {error}.",
                 reason="inputs_refused",
                 remedy="Ask for the extraction again; if it fails again, load the model again.",
             ) from error
         except StorageFull as error:
-            needed = _needed_bytes(order, model.hidden_size)
-            raise storage_full(needed, self._layout.free_bytes()) from error
+            raise storage_full(_needed_bytes(order, widths), self._layout.free_bytes()) from error
 
     def _write(
         self,
         order: CaptureShard,
         model: CaptureModel,
+        widths: Mapping[str, int],
         sizing: Sizing,
         input_ids: Any,
         offsets: Any,
@@ -96,11 +89,9 @@ class Capturing:
         with contextlib.ExitStack() as stack:
             writers = {
                 point: stack.enter_context(
-                    ShardWriter(
-                        store, point, shard.index, shard.tokens, model.hidden_size, dtype.value
-                    )
+                    ShardWriter(store, point, shard.index, shard.tokens, width, dtype.value)
                 )
-                for point in shard.hook_points
+                for point, width in widths.items()
             }
 
             def sink(point: str, row: int, rows: torch.Tensor) -> None:
@@ -112,7 +103,7 @@ class Capturing:
                 offsets,
                 shard.hook_points,
                 sink,
-                token_budget=sizing.batch_tokens(len(shard.hook_points), dtype),
+                token_budget=sizing.batch_tokens(sum(widths.values()), dtype),
                 dtype=getattr(torch, dtype.value),
                 batch_size=order.batch_size,
                 on_progress=on_progress,
@@ -123,9 +114,9 @@ class Capturing:
             return [_column_file(point, writer.close()) for point, writer in writers.items()]
 
 
-def _needed_bytes(order: CaptureShard, width: int) -> int:
-    row = width * BYTES[order.dtype] + NORM_BYTES
-    return order.shard.tokens * row * len(order.shard.hook_points)
+def _needed_bytes(order: CaptureShard, widths: Mapping[str, int]) -> int:
+    rows = sum(width * BYTES[order.dtype] + NORM_BYTES for width in widths.values())
+    return order.shard.tokens * rows
 
 
 def _tokens(store: Path, order: CaptureShard) -> tuple[Any, Any]:

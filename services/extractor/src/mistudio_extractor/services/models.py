@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.values import HookKindFacts, HookPointFacts
 from mistudio_extractor.domain.memory import is_out_of_memory, is_poison
 
 from .device import return_memory
@@ -53,6 +54,17 @@ def load(directory: Path, torch_device: str, offload_blocks: int = 0) -> Capture
             reason="placing_failed",
             remedy="Load the model again; the extractor's log has the details.",
         ) from error
+
+
+def hook_points(model: CaptureModel) -> HookPointFacts:
+    """Return what was proven of a model's hook points when it was loaded."""
+    return HookPointFacts(
+        kinds=[
+            HookKindFacts(kind=each.kind, width=each.width, heads=each.heads)
+            for each in model.anatomy.kinds()
+        ],
+        refused=dict(model.anatomy.refused()),
+    )
 
 
 def unload(model: CaptureModel) -> None:

@@ -56,7 +56,7 @@ class Sizing:
             When its configuration is of no supported family, or is broken.
         """
         shape, compute = _shape(directory), BYTES[artifact.dtype]
-        least = LEAST_TOKENS * forward_bytes_per_token(shape, 1, compute, 4)
+        least = LEAST_TOKENS * forward_bytes_per_token(shape, shape.hidden, compute, 4)
         budget = facts.memory_budget_bytes
         left = budget - artifact.bytes
         # Where the weights leave nothing, blocks are read from the disk for each batch: a wide one.
@@ -65,13 +65,21 @@ class Sizing:
         block = block_bytes(shape.layout, how).total
         return cls(shape, artifact.bytes, compute, facts.kind, allowance, block, budget)
 
-    def batch_tokens(self, hook_points: int, dtype: Dtype) -> int:
-        """Return the tokens of one batch that captures so many columns in ``dtype``."""
+    def batch_tokens(self, captured: int, dtype: Dtype) -> int:
+        """Return the tokens of one batch.
+
+        Parameters
+        ----------
+        captured
+            Elements of a token's captured rows together.
+        dtype
+            Of the store.
+        """
         return token_budget(
             self.shape,
             self.allowance,
             self.kind,
-            hook_points=hook_points,
+            captured=captured,
             compute_bytes=self.compute_bytes,
             store_bytes=BYTES[dtype],
         )
@@ -94,8 +102,9 @@ class Sizing:
         offload_blocks
             So many blocks are on the disk; one of them at a time comes in with a batch.
         """
-        a_token = forward_bytes_per_token(self.shape, self.shape.layers, self.compute_bytes, 4)
-        tokens = self.batch_tokens(1, Dtype.FLOAT32)
+        every = self.shape.layers * self.shape.hidden
+        a_token = forward_bytes_per_token(self.shape, every, self.compute_bytes, 4)
+        tokens = self.batch_tokens(self.shape.hidden, Dtype.FLOAT32)
         working = min(self.allowance, tokens * a_token)
         away = offload_blocks * self.block
         return Need(self.weights - away, working + (self.block if away else 0))

@@ -61,7 +61,7 @@ async def extract_activations(
     body: bodies.ExtractActivations,
     idempotency_key: IdempotencyKey = None,
 ) -> ExtractionAccepted:
-    """Capture the residual stream of layers over a dataset; what is cached is not computed."""
+    """Capture hook points over a dataset; what is cached is not computed."""
     try:
         command = RequestExtraction.model_validate(
             {

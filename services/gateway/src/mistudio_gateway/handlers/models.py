@@ -11,6 +11,7 @@ from mistudio_contracts import rpc
 from mistudio_contracts.errors import ErrorCode, PreconditionFailed
 from mistudio_contracts.states import ModelStatus, Scope
 from mistudio_contracts.subjects import (
+    RPC_HOOK_POINT_LIST,
     RPC_MODEL_DELETE,
     RPC_MODEL_GET,
     RPC_MODEL_LIST,
@@ -20,7 +21,7 @@ from mistudio_contracts.subjects import (
     RPC_MODEL_UNLOAD,
     RPC_MODEL_UPDATE,
 )
-from mistudio_contracts.views import LoadAccepted, Model, ModelPage
+from mistudio_contracts.views import HookPointList, LoadAccepted, Model, ModelPage
 from mistudio_gateway.context import Gateway
 from mistudio_gateway.domain import versions
 from mistudio_gateway.rest import bodies
@@ -122,6 +123,18 @@ async def get_model(
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag
     return model
+
+
+@operations.add(
+    "GET",
+    "/api/models/{model_id}/hook-points",
+    scope=Scope.READ,
+    errors=(NO_MODEL, CONFLICT),
+)
+async def list_hook_points(here: Here, caller: Caller, model_id: ModelId) -> HookPointList:
+    """List where the model's activations can be captured, with widths, as proven at its load."""
+    request = rpc.ListHookPointsRequest(actor=caller.subject, model_id=model_id)
+    return await here.catalog.ask(RPC_HOOK_POINT_LIST, request, HookPointList)
 
 
 @operations.add(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, Tag
 
 from mistudio_contracts.base import Identifier
+from mistudio_contracts.commands import HookPoints
+from mistudio_contracts.layers import LIST, TEXT, LayersText, ListOrText
 from mistudio_contracts.rpc import ModelIdentifier, Name
-from mistudio_contracts.states import DatasetFormat, Dtype, Quantization, Source
-from mistudio_contracts.values import HookPoint, QuantizationOptions, Tokenization
+from mistudio_contracts.states import BlockKind, DatasetFormat, Dtype, Quantization, Source
+from mistudio_contracts.values import QuantizationOptions, Tokenization
 
 MOST = 2**31 - 1
 """Counts beyond it fit no column of the database."""
@@ -34,9 +36,11 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 VisibleName = Annotated[Name, Field(json_schema_extra={"pattern": r"\S"})]
 VisibleIdentifier = Annotated[ModelIdentifier, Field(json_schema_extra={"pattern": r"\S"})]
 Layer = Annotated[Integer, Field(ge=-100_000, le=100_000)]
-NamedHookPoint = Annotated[
-    HookPoint,
-    Field(json_schema_extra={"pattern": r"^layers\.(0|[1-9]\d{0,4})\.resid_post$"}),
+
+
+Layers = Annotated[
+    Annotated[list[Layer], Field(max_length=1000), Tag(LIST)] | Annotated[LayersText, Tag(TEXT)],
+    ListOrText,
 ]
 
 
@@ -135,10 +139,23 @@ class ExtractActivations(RestBody):
     )
 
     dataset_id: Identifier
-    layer_indices: list[Layer] = Field(
-        default_factory=list, max_length=1000, description="Negative counts from the last layer."
+    layer_indices: Layers = Field(
+        default_factory=list,
+        description="A list, or a text such as 0-5,11 or all. Negative counts from the last layer.",
+        examples=[[0, 6, -1], "all"],
     )
-    hook_points: list[NamedHookPoint] = Field(default_factory=list, max_length=1000)
+    hook_kinds: list[BlockKind] = Field(
+        default=[BlockKind.RESID_POST],
+        min_length=1,
+        max_length=len(BlockKind),
+        description="What to capture in each of layer_indices.",
+    )
+    hook_points: list[HookPoints] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="By name, also of several layers: layers.0-5.mlp_out, layers.all.z, embed.",
+        examples=[["layers.6.mlp_out", "embed"]],
+    )
     sample_count: Annotated[Integer, Field(ge=1, le=MOST)] | None = Field(
         default=None, description="Null means all samples."
     )

@@ -23,6 +23,7 @@ from mistudio_contracts.errors import (
     PayloadTooLarge,
 )
 from mistudio_gateway.domain.text import printable
+from mistudio_servicekit.validation import field_of
 
 from .methods import methods_of
 from .trace import trace_id_of
@@ -95,7 +96,7 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> InvalidInput:
 def _one(error: Mapping[str, Any]) -> dict[str, str]:
     location = [str(part) for part in error.get("loc", ())]
     # The first part says where (body, query, path, header); the field is what follows it.
-    field = ".".join(location[1:]) or (location[0] if location else "body")
+    field = field_of(location[1:]) or (location[0] if location else "body")
     message = str(error.get("msg", "")).removeprefix("Value error, ")
     return {
         "field": printable(field),

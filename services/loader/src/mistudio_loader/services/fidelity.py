@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mistudio_contracts.errors import InvalidInput
-from mistudio_contracts.values import Fidelity, LayerFidelity, resid_post
+from mistudio_contracts.hooks import hook_point
+from mistudio_contracts.values import Fidelity, LayerFidelity
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def measure(
     found = compare(parsed, TensorFiles(source, names), TensorFiles(artifact), tokens, tell_done)
     layers = [
         LayerFidelity(
-            hook_point=resid_post(each.layer),
+            hook_point=hook_point(each.layer),
             cosine=each.cosine,
             relative_error=each.relative_error,
         )

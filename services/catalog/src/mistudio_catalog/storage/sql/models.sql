@@ -7,7 +7,7 @@ INSERT INTO models (
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, fidelity,
-    force, figures, progressed_at, measured_bytes
+    force, figures, progressed_at, measured_bytes, hook_points
 ) VALUES (
     :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
     :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
@@ -16,7 +16,7 @@ INSERT INTO models (
     :fingerprint, :artifact_bytes, :artifact_quantization, :artifact_dtype, :memory_usage_bytes,
     :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
     :heard_at, :quantization_options, :artifact_options, :pinned, :keep_alive_seconds, :offload,
-    :fidelity, :force, :figures, :progressed_at, :measured_bytes
+    :fidelity, :force, :figures, :progressed_at, :measured_bytes, :hook_points
 );
 
 -- name: save_model!
@@ -65,7 +65,8 @@ UPDATE models SET
     force = :force,
     figures = :figures,
     progressed_at = :progressed_at,
-    measured_bytes = :measured_bytes
+    measured_bytes = :measured_bytes,
+    hook_points = :hook_points
 WHERE id = :id;
 
 
@@ -76,7 +77,7 @@ SELECT * FROM models WHERE id = :id;
 SELECT * FROM models WHERE id = :id FOR NO KEY UPDATE;
 
 -- name: list_models
--- Everything but config and fidelity, which would make a page heavy. The page's ids come first
+-- Everything but config, fidelity and hook points, which would make a page heavy. The page's ids come first
 -- and from the index alone: rows that the offset skips are never read.
 SELECT
     id, pool, name, source, model_identifier, quantization, created_at, updated_at, revision,
