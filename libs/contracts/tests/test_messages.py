@@ -173,6 +173,10 @@ class TestBreakingChanges:
             "LoadModel.model_id is no longer string"
         ]
 
+    def test_a_type_that_became_one_of_several(self) -> None:
+        either = {"oneOf": [{"type": "array"}, {"type": "string"}]}
+        assert self.changed(properties__model_id=either) == []
+
     def test_a_value_gone(self) -> None:
         assert self.changed(**{"$defs__Quantization__enum": ["none", "int8"]}) == [
             "LoadModel.Quantization no longer takes bf16, fp16, int4"

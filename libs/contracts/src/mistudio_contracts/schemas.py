@@ -90,8 +90,9 @@ def _compare_object(at: str, old: Schema, new: Schema) -> Iterator[str]:
 
 
 def _kinds(shape: Schema) -> set[str]:
-    if "anyOf" in shape:
-        return set().union(*(_kinds(each) for each in shape["anyOf"]))
+    for several in ("anyOf", "oneOf"):
+        if several in shape:
+            return set().union(*(_kinds(each) for each in shape[several]))
     if "$ref" in shape:
         return {shape["$ref"].rsplit("/", 1)[-1]}
     kind = shape.get("type", "anything")
