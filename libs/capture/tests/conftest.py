@@ -84,13 +84,13 @@ def captured(
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> Captured:
-    """Capture a shard in memory, insisting that each column's rows come in order, without gaps."""
-    parts: dict[str, list[torch.Tensor]] = {point: [] for point in points}
+    """Capture a shard in memory, insisting that each of a column's rows comes once."""
+    parts: dict[str, dict[int, torch.Tensor]] = {point: {} for point in points}
 
     def sink(point: str, start: int, rows: torch.Tensor) -> None:
-        assert start == sum(len(part) for part in parts[point])
+        assert start not in parts[point]
         assert rows.device.type == "cpu"
-        parts[point].append(rows)
+        parts[point][start] = rows
 
     capture_shard(
         model,
@@ -102,7 +102,15 @@ def captured(
         dtype=dtype,
         **options,
     )
-    return {point: torch.cat(rows) for point, rows in parts.items()}
+    return {point: _whole(rows) for point, rows in parts.items()}
+
+
+def _whole(parts: dict[int, torch.Tensor]) -> torch.Tensor:
+    end = 0
+    for start, rows in sorted(parts.items()):
+        assert start == end
+        end += len(rows)
+    return torch.cat([rows for _, rows in sorted(parts.items())])
 
 
 def plain(

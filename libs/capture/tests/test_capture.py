@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from mistudio_capture import (
     UnsupportedArchitecture,
     capture_shard,
 )
+from mistudio_testkit.reference import relative_error
 
 from .conftest import LENGTHS, ModelOf, Shard, captured, shard_of
 
@@ -49,6 +51,53 @@ class TestEarlyStop:
 
     def test_there_is_no_language_model_head(self, gpt2: CaptureModel) -> None:
         assert not [n for n, _ in gpt2.decoder.named_modules() if "lm_head" in n]
+
+
+class TestOrder:
+    """Which samples run together, and where their rows go."""
+
+    def test_packed_rows_come_in_order(self, gpt2: CaptureModel, shard: Shard) -> None:
+        starts: list[int] = []
+        capture_shard(
+            gpt2,
+            *(shard.input_ids, shard.offsets, [POINT]),
+            lambda _point, start, _rows: starts.append(start),
+            token_budget=48,
+            dtype=torch.float32,
+        )
+        assert starts == sorted(starts)
+
+    @pytest.mark.parametrize("family", ["gpt2", "gptj"])
+    def test_identical_samples_run_once_and_are_written_at_each_place(
+        self, model_of: ModelOf, monkeypatch: pytest.MonkeyPatch, family: str
+    ) -> None:
+        model = CaptureModel.load(model_of(family))
+        once = shard_of([5, 9, 3])
+        again = [once.sample(i) for i in (0, 1, 0, 2, 1)]
+        offsets = np.cumsum([0, *map(len, again)]).astype(np.int64)
+        shard = Shard(np.concatenate(again), offsets)
+        expected = captured(model, once, [POINT])[POINT]
+        sizes = TestOutOfMemory.limit(model, monkeypatch, most=10_000)
+
+        found = captured(model, shard, [POINT], token_budget=6)[POINT]
+
+        assert sum(sizes) == once.offsets[-1]
+        parts = [expected[once.offsets[i] : once.offsets[i + 1]] for i in (0, 1, 0, 2, 1)]
+        assert relative_error(found.numpy(), torch.cat(parts).numpy()) <= 1e-5
+
+    def test_padded_batches_hold_samples_of_like_lengths(
+        self, model_of: ModelOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = CaptureModel.load(model_of("bloom"))
+        shard = shard_of([40, 2, 39, 3, 38, 1, 37, 4])
+        padded: list[int] = []
+        decoder = model.decoder
+        decoder.register_forward_pre_hook(
+            lambda _module, _args, inputs: padded.append(inputs["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        captured(model, shard, [POINT], token_budget=160)
+        assert padded == [160, 16]
 
 
 class TestProgress:

@@ -6,24 +6,25 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .batching import iter_batches, tokens_of
+from .batching import Run, Sample, distinct, iter_batches, runs, tokens_of
 from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
 
 Sink = Callable[[str, int, torch.Tensor], None]
-_Rows = tuple[str, int, torch.Tensor, "torch.cuda.Event | None"]
+_Rows = tuple[str, list[Run], torch.Tensor, "torch.cuda.Event | None"]
 
 PENDING = 8
 """Captured tensors and counts that may wait for the disk before the forward pass waits."""
 
 
 class _Writer:
-    """Hands captured rows to the sink, in order, on a thread of its own."""
+    """Hands captured rows to the sink on a thread of its own."""
 
     def __init__(self, sink: Sink, on_progress: Callable[[int], None]) -> None:
         self._sink = sink
@@ -63,10 +64,11 @@ class _Writer:
                 if isinstance(item, int):
                     self._on_progress(item)
                     continue
-                point, row, rows, event = item
+                point, where, rows, event = item
                 if event is not None:
                     event.synchronize()
-                self._sink(point, row, rows)
+                for run in where:
+                    self._sink(point, run.place, rows[run.start : run.end])
             except BaseException as error:  # noqa: BLE001 - raised again where put or finish is
                 self._error = error
 
@@ -84,7 +86,10 @@ def capture_shard(
     on_progress: Callable[[int], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run a shard's samples and hand each hook point's rows to ``sink``, in sample order.
+    """Run a shard's samples and hand each hook point's rows to ``sink``.
+
+    Identical samples are computed once. Of families that are packed rows come in order, unless
+    samples repeat; of those that are padded samples come by length.
 
     Parameters
     ----------
@@ -98,7 +103,7 @@ def capture_shard(
         Such as ``layers.6.resid_post``.
     sink
         Called from one other thread with the hook point, the first row and ``[rows, width]`` of
-        ``dtype`` on the CPU; rows come without gaps.
+        ``dtype`` on the CPU; every row of the shard comes once.
     token_budget
         Most tokens of a batch, see ``mistudio_footprint.token_budget``.
     dtype
@@ -122,21 +127,24 @@ def capture_shard(
     Exception
         Whatever ``sink`` raised.
     """
-    lengths: list[int] = np.diff(offsets).tolist()
-    model.check(lengths, hook_points)
+    model.check(np.diff(offsets).tolist(), hook_points)
     if input_ids.size and not 0 <= int(input_ids.min()) <= int(input_ids.max()) < model.vocab_size:
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
     writer = _Writer(sink, on_progress)
-    start, done, budget, padded = 0, 0, token_budget, not model.packs
+    start, done, written, budget, padded = 0, 0, 0, token_budget, not model.packs
+    samples = distinct(input_ids, offsets, padded=padded)
+    lengths = [sample.length for sample in samples]
     try:
         while done < len(lengths):
             try:
                 for start, end in iter_batches(lengths, budget, batch_size, done, padded=padded):
                     if should_stop():
                         raise CaptureCancelled
-                    _batch(model, ids, offsets[start : end + 1], hook_points, dtype, writer, end)
-                    done = end
+                    batch = samples[start:end]
+                    after = written + sum(len(sample.places) for sample in batch)
+                    _batch(model, ids, batch, hook_points, dtype, writer, after)
+                    done, written = end, after
             except torch.cuda.OutOfMemoryError as error:
                 if end - start == 1:
                     raise OutOfDeviceMemory(
@@ -156,15 +164,15 @@ def capture_shard(
 def _batch(
     model: CaptureModel,
     ids: torch.Tensor,
-    offsets: NDArray[np.int64],
+    batch: Sequence[Sample],
     hook_points: Sequence[str],
     dtype: torch.dtype,
     writer: _Writer,
-    samples_done: int,
+    samples_written: int,
 ) -> None:
-    first = int(offsets[0])
-    bounds = (offsets - first).tolist()
-    pack = ids[first : int(offsets[-1])].to(model.device)
+    bounds = [0, *accumulate(sample.length for sample in batch)]
+    pieces = [ids[s.places[0] : s.places[0] + s.length] for s in batch]
+    pack = torch.cat(pieces).to(model.device)
     kept: list[tuple[str, torch.Tensor]] = []
 
     def keep(point: str, hidden: torch.Tensor) -> None:
@@ -174,9 +182,10 @@ def _batch(
     if len(pack):
         model.run(pack, bounds, hook_points, keep)
     # Queued only when everything has succeeded: after an out-of-memory nothing comes twice.
-    for item in [(point, first, *_to_host(rows)) for point, rows in kept]:
+    where = runs(batch)
+    for item in [(point, where, *_to_host(rows)) for point, rows in kept]:
         writer.put(item)
-    writer.put(samples_done)
+    writer.put(samples_written)
 
 
 def _to_host(rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
