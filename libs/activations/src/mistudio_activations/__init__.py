@@ -1,5 +1,6 @@
 """The activation store: writer, reader and exports."""
 
+from .batches import Batch, Batches, Keep
 from .commit import commit, disk_usage, evict
 from .errors import (
     ActivationsError,
@@ -18,10 +19,13 @@ __all__ = [
     "MANIFEST_SCHEMA",
     "ActivationStore",
     "ActivationsError",
+    "Batch",
+    "Batches",
     "Column",
     "ColumnEntry",
     "ColumnNotFound",
     "ColumnStats",
+    "Keep",
     "Manifest",
     "Shard",
     "ShardFile",

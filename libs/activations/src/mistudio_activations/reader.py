@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .batches import BLOCK_BYTES, BUFFER_BYTES, Batches, Keep, Options
 from .commit import STATS, sha256_of
 from .errors import ColumnNotFound, StoreCorrupt, StoreNotFound
-from .manifest import ColumnEntry, Manifest, Shard, read_manifest
+from .manifest import ColumnEntry, Manifest, read_manifest
+from .pieces import Pieces
 from .rawfile import STORE_DTYPES, map_tensor
 from .statistics import ColumnStats
 
@@ -35,66 +37,6 @@ def open(path: str | Path) -> ActivationStore:
     if manifest is None:
         raise StoreNotFound(Path(path))
     return ActivationStore(Path(path), manifest)
-
-
-class Pieces:
-    """One array over the same tensor of several shards, mapped when first touched.
-
-    Parameters
-    ----------
-    root
-        The store.
-    shards
-        In order.
-    tensor
-        Its name in each file.
-    dtype
-        Of every piece.
-    rows
-        Rows visible, at most all.
-    """
-
-    def __init__(
-        self, root: Path, shards: Sequence[Shard], tensor: str, dtype: np.dtype[Any], rows: int
-    ) -> None:
-        self._root, self._shards, self._tensor, self._dtype = root, shards, tensor, dtype
-        self._starts = np.concatenate([[0], np.cumsum([s.tokens for s in shards])]).astype(np.int64)
-        self._mapped: dict[int, NDArray[Any]] = {}
-        self.rows = rows
-
-    def piece(self, index: int) -> NDArray[Any]:
-        """Return shard ``index``'s tensor, mapped read-only."""
-        if index not in self._mapped:
-            found = map_tensor(self._root / self._shards[index].path, self._tensor)
-            if found.shape[0] != self._shards[index].tokens or found.dtype != self._dtype:
-                raise StoreCorrupt(f"{self._shards[index].path} is not what the manifest says")
-            self._mapped[index] = found
-        return self._mapped[index]
-
-    def between(self, start: int, end: int) -> NDArray[Any]:
-        """Return rows ``start`` to ``end``; a view within one shard, a copy across several."""
-        first = int(np.searchsorted(self._starts, start, "right")) - 1
-        parts: list[NDArray[Any]] = []
-        for index in range(first, len(self._shards)):
-            low, high = int(self._starts[index]), int(self._starts[index + 1])
-            if low >= end:
-                break
-            parts.append(self.piece(index)[max(start, low) - low : min(end, high) - low])
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty((0,), self._dtype)
-
-    def pick(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return rows in any order, as a copy."""
-        shard_of = np.searchsorted(self._starts, rows, "right") - 1
-        out: NDArray[Any] | None = None
-        for index in np.unique(shard_of):
-            chosen = shard_of == index
-            part = self.piece(int(index))[rows[chosen] - self._starts[index]]
-            if out is None:
-                out = np.empty((rows.size, *part.shape[1:]), self._dtype)
-            out[chosen] = part
-        return np.empty((0,), self._dtype) if out is None else out
 
 
 class Column:
@@ -141,6 +83,13 @@ class Column:
         rows = self._values.pick(self._rows(wanted.astype(np.int64).ravel()))
         return rows.reshape(-1, self.shape[1])
 
+    def read_into(self, start: int, out: NDArray[Any]) -> None:
+        """Fill ``out``, ``[n, width]`` of the column's dtype, with the rows from ``start`` on.
+
+        Reads the files instead of mapping them, which a cold disk serves faster.
+        """
+        self._values.read_into(start, out)
+
     def sample(self, index: int) -> NDArray[Any]:
         """Return the rows of one sample, ``[tokens, width]``."""
         start, end = _bounds(self._offsets, index)
@@ -150,6 +99,10 @@ class Column:
     def norms(self) -> NDArray[np.float32]:
         """The rows' L2 norms, float32 ``[tokens]``, computed in float32."""
         return self._norms.between(0, len(self))
+
+    def norms_between(self, start: int, end: int) -> NDArray[np.float32]:
+        """Return the norms of rows ``start`` to ``end``, float32."""
+        return self._norms.between(start, end)
 
     @cached_property
     def stats(self) -> ColumnStats:
@@ -219,10 +172,15 @@ class ActivationStore:
     @cached_property
     def input_ids(self) -> NDArray[np.int32]:
         """int32 ``[tokens]``: the samples end to end."""
-        pieces = Pieces(
-            self.path, self.manifest.tokens, "input_ids", np.dtype(np.int32), self.tokens
-        )
-        return pieces.between(0, self.tokens)
+        return self.input_ids_between(0, self.tokens)
+
+    def input_ids_between(self, start: int, end: int) -> NDArray[np.int32]:
+        """Return the token ids of rows ``start`` to ``end``, int32."""
+        return self._input_ids.between(start, end)
+
+    @cached_property
+    def _input_ids(self) -> Pieces:
+        return Pieces(self.path, self.manifest.tokens, "input_ids", np.dtype(np.int32), self.tokens)
 
     def __getitem__(self, name: str) -> Column:
         """Return a column.
@@ -253,6 +211,56 @@ class ActivationStore:
             if position < entry.samples:
                 found[name] = self[name][start:end]
         return found
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        batch_size: int = 4096,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        keep: Keep | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        block_bytes: int = BLOCK_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> Batches:
+        """Return batches for training, an epoch at each iteration.
+
+        Parameters
+        ----------
+        columns
+            Several at once give the same rows of each, for a crosscoder.
+        batch_size
+            Rows of a batch; the last may have fewer unless ``drop_last``.
+        shuffle, seed
+            Blocks of ``block_bytes`` come in random order, and the rows of as many as
+            ``buffer_bytes`` hold are mixed. The same seed gives the same batches.
+        keep
+            Which rows; None for all.
+        rank, world_size
+            Every rank reads blocks of its own.
+
+        Raises
+        ------
+        ColumnNotFound
+            Naming the columns there are.
+        ActivationsError
+            When a number makes no sense.
+        """
+        options = Options(
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            keep=keep or Keep(),
+            rank=rank,
+            world_size=world_size,
+            drop_last=drop_last,
+            block_bytes=block_bytes,
+            buffer_bytes=buffer_bytes,
+        )
+        return Batches(self, columns, options)
 
     def view(self, samples: int) -> ActivationStore:
         """Return the same store, its first ``samples`` samples visible."""
