@@ -98,7 +98,7 @@ class Pieces:
             out[:] = mapped[row : row + len(out)]
             return
         path = self._root / self._shards[index].path
-        view = memoryview(out.view(np.uint8).reshape(-1))
+        view = out.view(np.uint8).reshape(-1).data
         at = int(mapped.offset) + row * (out.nbytes // max(1, len(out)))
         with path.open("rb", buffering=0) as file:
             while view:
