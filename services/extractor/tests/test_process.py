@@ -94,7 +94,8 @@ async def test_told_to_end_at_work_it_ends_in_order_and_the_next_takes_over(
     catalog: Catalog, disk: Disk, wide: Path
 ) -> None:
     # So many forward passes that no grace is long enough for them.
-    dataset = disk.dataset([[1, 2]] * 20_000, "input_ids")
+    different = [[1 + i % 400, 1 + i // 400] for i in range(20_000)]
+    dataset = disk.dataset(different, "input_ids")
     order = plan_order(
         disk.artifact(wide), dataset, column="input_ids", hook_points=["layers.5.resid_post"]
     )

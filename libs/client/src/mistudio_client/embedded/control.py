@@ -38,7 +38,8 @@ class ServiceStatus:
     name
         Of the program.
     state
-        supervisord's word for it, such as ``RUNNING``.
+        supervisord's word for it, such as ``RUNNING``; what is ready runs, though supervisord calls
+        it ``STARTING`` for some seconds more.
     pid
         Process id, or None.
     uptime_seconds
@@ -97,14 +98,16 @@ def status(layout: Layout) -> StackStatus:
     book = PortBook(layout.ports)
     services = []
     for name, program in programs.items():
-        ready, port = _readiness(layout, name, book, connection.url if connection else None)
+        probe, port = _readiness(layout, name, book, connection.url if connection else None)
+        ready = program.pid != 0 and probe()
+        early = ready and program.state == "STARTING"
         services.append(
             ServiceStatus(
                 name=name,
-                state=program.state,
+                state="RUNNING" if early else program.state,
                 pid=program.pid or None,
                 uptime_seconds=program.uptime_seconds if program.pid else None,
-                ready=program.pid != 0 and ready(),
+                ready=ready,
                 port=port,
             )
         )
