@@ -36,6 +36,7 @@ class TestEarlyStop:
         self, model_of: ModelOf, shard: Shard, family: str
     ) -> None:
         model = CaptureModel.load(model_of(family))
+        model.prove()
         ran: list[str] = []
         final_norm = "ln_f" if family == "gpt2" else "norm"
         watched = {f"block {i}": block for i, block in enumerate(model.blocks)}
@@ -89,6 +90,7 @@ class TestOrder:
         self, model_of: ModelOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         model = CaptureModel.load(model_of("bloom"))
+        model.prove()
         shard = shard_of([40, 2, 39, 3, 38, 1, 37, 4])
         padded: list[int] = []
         decoder = model.decoder

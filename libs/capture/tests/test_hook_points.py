@@ -103,8 +103,38 @@ class TestRefusals:
                 return found / 2
 
         monkeypatch.setattr(modeling_llama, "LlamaDecoderLayer", Halving)
+        model = CaptureModel.load(model_of("llama"))
         with pytest.raises(CaptureError, match="no residual stream"):
-            CaptureModel.load(model_of("llama"))
+            model.prove()
+
+    @pytest.mark.parametrize(
+        ("layer", "place", "kinds"),
+        [(2, "mlp", ["attn_out", "mlp_out", "resid_mid"]), (3, "self_attn.o_proj", ["z"])],
+    )
+    def test_what_fails_in_a_later_block_is_refused_before_anything_is_captured(
+        self, model_of: ModelOf, shard: Shard, layer: int, place: str, kinds: list[str]
+    ) -> None:
+        model = CaptureModel.load(model_of("llama"))
+        module = model.blocks[layer].get_submodule(place)
+        real, times = module.forward, iter(range(1, 100))
+        seen: list[str] = []
+        if place == "mlp":
+            # What the block adds is no longer what the MLP gives.
+            model.blocks[layer].register_forward_hook(lambda *a: a[2] * 2)
+        else:
+            module.forward = lambda rows: real(rows) * next(times)
+
+        with pytest.raises(InputsRefused, match=f"no {kinds[0]}"):
+            model.run(
+                torch.tensor([1, 2, 3]),
+                [0, 3],
+                [f"layers.1.{kinds[0]}"],
+                lambda point, _rows: seen.append(point),
+            )
+
+        assert not seen
+        assert not set(kinds) & set(model.anatomy.block.taps)
+        assert captured(model, shard, ["layers.1.resid_post"])
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from .fused import Part, parts_of_fused
 from .hooks import BLOCK_KINDS, EMBED, FINAL_NORM, HookPoint
 from .tracing import Call
+from .wiring import is_linear
 
 Side = Literal["into", "out"]
 
@@ -152,7 +152,7 @@ class _Examination:
         self._after = self._rest[self._position(attention) :]
 
     def anatomy(self) -> BlockAnatomy:
-        linears = [c for c in self._attending if _is_linear(c.module)]
+        linears = [c for c in self._attending if is_linear(c.module)]
         projection = linears[-1]
         attn_out = self._normed(projection)
         taps = {
@@ -173,7 +173,7 @@ class _Examination:
             refused["resid_mid"] = "attention and MLP both read the block's input"
         end = self._end_of_mlp()
         taps["mlp_out"] = self._tap(self._normed(end), "out")
-        if _is_linear(end.module):
+        if is_linear(end.module):
             taps["mlp_act"] = self._tap(end, "into")
         else:
             refused["mlp_act"] = "every token has activations of its own experts"
@@ -206,7 +206,7 @@ class _Examination:
         """Return the last projection to the residual stream, or the MLP where there is none."""
         width = self._config.hidden_size
         outside = [c for c in self._rest if c.out is not None and c.out.shape[1] == width]
-        linears = [c for c in outside if _is_linear(c.module)]
+        linears = [c for c in outside if is_linear(c.module)]
         if linears:
             return linears[-1]
         children = [c for c in outside if "." not in self._relative(c)]
@@ -240,10 +240,6 @@ class _Examination:
 def is_norm(module: nn.Module) -> bool:
     """Return whether a module is a LayerNorm or an RMSNorm of whichever family."""
     return "norm" in type(module).__name__.lower()
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, Conv1D) or hasattr(module, "in_features")
 
 
 def _same(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:

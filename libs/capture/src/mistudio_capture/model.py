@@ -24,7 +24,7 @@ from .passes import forward, prepare
 from .streaming import stream
 from .structure import context_length, find_blocks, storage_bytes
 from .tapping import Hook, tapped
-from .verification import examine
+from .verification import examine, prove
 
 
 class CaptureModel:
@@ -45,8 +45,9 @@ class CaptureModel:
         self.vocab_size = int(config.vocab_size)
         self.memory_bytes = storage_bytes(decoder) if memory_bytes is None else memory_bytes
         names = {id(module): name for name, module in decoder.named_modules()}
-        paths = [names[id(block)] for block in self.blocks]
-        self.anatomy = examine(decoder, paths, device, packed=self.packs)
+        self._paths = [names[id(block)] for block in self.blocks]
+        self.anatomy = examine(decoder, self._paths, device, packed=self.packs)
+        self._proven = False
 
     @classmethod
     def load(
@@ -147,6 +148,22 @@ class CaptureModel:
         """
         return self._check_point(HookPoint.parse(hook_point))
 
+    def prove(self) -> None:
+        """Prove the hook points in every block, once: what does not hold is no hook point more.
+
+        Loading looks at the first block alone; :meth:`run` asks for this before it captures.
+
+        Raises
+        ------
+        CaptureError
+            When the blocks do not hand a residual stream on.
+        """
+        if not self._proven:
+            self.anatomy = prove(
+                self.decoder, self._paths, self.device, self.anatomy, packed=self.packs
+            )
+            self._proven = True
+
     def _check_point(self, point: HookPoint) -> int:
         width = self.anatomy.width(point)
         if width is not None:
@@ -177,7 +194,17 @@ class CaptureModel:
         on_hook
             Called in order of depth with the hook point and ``[tokens, width]``. The tensor
             belongs to the model: copy what is to be kept.
+
+        Raises
+        ------
+        CaptureError
+            When the blocks do not hand a residual stream on, at the first run.
+        InputsRefused
+            When a hook point turns out not to hold in every block.
         """
+        self.prove()
+        for name in hook_points:
+            self._check_point(HookPoint.parse(name))
         inputs, rows = prepare(input_ids, bounds, packed=self.packs)
         with tapped(self.decoder, self.blocks, self.anatomy, hook_points, rows, on_hook):
             forward(self.decoder, inputs, bounds)

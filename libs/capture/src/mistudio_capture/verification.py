@@ -5,11 +5,16 @@
 - ``z`` through attention's last projection is what attention gives, token by token.
 - Of a sample's first token, ``z`` is ``v`` (see :mod:`.anatomy`).
 - ``resid_post`` of the last block through the final norm is the decoder's last hidden state.
+
+Multiplying with a whole model's weights takes longer than loading it, so a load looks at how the
+first block is wired: it runs alone, the final norm after it, and its matrices are stood in for.
+Every block is proven with its own weights before the first capture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +25,7 @@ from .anatomy import Anatomy, BlockAnatomy, examine_block, is_norm
 from .errors import CaptureError
 from .passes import forward, prepare
 from .tracing import Call, traced
+from .wiring import first_alone
 
 LENGTHS = (5, 3)
 """Tokens of the samples: two, so that a batch is one, and of different lengths."""
@@ -32,7 +38,7 @@ _LEAST = 1e-5
 def examine(
     decoder: nn.Module, blocks: Sequence[str], device: torch.device, *, packed: bool
 ) -> Anatomy:
-    """Run a few tokens and return where the hook points are that hold.
+    """Return where the hook points are, as far as they hold in the first block's wiring.
 
     Parameters
     ----------
@@ -44,6 +50,40 @@ def examine(
         Where it is.
     packed
         How samples go through it together.
+    """
+    config: Any = decoder.config
+    with first_alone(decoder, blocks[0]):
+        trace = _Trace(decoder, device, packed=packed)
+        found = examine_block(trace.calls, blocks[0], config, trace.firsts)
+        block = _verified(found, trace.by_path, blocks[:1])
+    return Anatomy(
+        block=block,
+        embed=_embedding(trace),
+        final_norm=_final_norm(trace, blocks[0]),
+        widths=_widths(found, trace.by_path, blocks[0]),
+        hidden=int(config.hidden_size),
+        layers=len(blocks),
+        heads=int(config.num_attention_heads),
+    )
+
+
+@torch.inference_mode()
+def prove(
+    decoder: nn.Module,
+    blocks: Sequence[str],
+    device: torch.device,
+    anatomy: Anatomy,
+    *,
+    packed: bool,
+) -> Anatomy:
+    """Run a few tokens through every block and return the anatomy without what does not hold.
+
+    Parameters
+    ----------
+    decoder, blocks, device, packed
+        As for :func:`examine`.
+    anatomy
+        What that found.
 
     Raises
     ------
@@ -51,26 +91,29 @@ def examine(
         When the blocks do not hand the residual stream on, so that even ``resid_post`` is not what
         its name says.
     """
-    config: Any = decoder.config
-    total = sum(LENGTHS)
-    # Far from small numbers, which positions are; the step spreads them over the vocabulary.
-    ids = (torch.arange(total, device=device) * 7919 + 7919) % config.vocab_size
-    bounds = [0, LENGTHS[0], total]
-    inputs, rows = prepare(ids, bounds, packed=packed)
-    with traced(decoder, rows) as calls:
-        last = rows.of(forward(decoder, inputs, bounds))
-    found = examine_block(calls, blocks[0], config, bounds[:-1])
-    by_path = {call.path: call for call in calls}
-    _check_stream([by_path[path] for path in blocks])
-    return Anatomy(
-        block=_verified(found, by_path, blocks),
-        embed=_embedding(calls, inputs["input_ids"]),
-        final_norm=_final_norm(calls, by_path[blocks[-1]], last),
-        widths=_widths(found, by_path, blocks[0]),
-        hidden=int(config.hidden_size),
-        layers=len(blocks),
-        heads=int(config.num_attention_heads),
+    trace = _Trace(decoder, device, packed=packed)
+    _check_stream([trace.by_path[path] for path in blocks])
+    return replace(
+        anatomy,
+        block=_verified(anatomy.block, trace.by_path, blocks),
+        final_norm=_final_norm(trace, blocks[-1]),
     )
+
+
+class _Trace:
+    """A pass of a few tokens: ``calls`` in order, ``last`` the last hidden state's rows."""
+
+    def __init__(self, decoder: nn.Module, device: torch.device, *, packed: bool) -> None:
+        config: Any = decoder.config
+        total = sum(LENGTHS)
+        # Far from small numbers, which positions are; the step spreads them over the vocabulary.
+        ids = (torch.arange(total, device=device) * 7919 + 7919) % config.vocab_size
+        bounds = [0, LENGTHS[0], total]
+        inputs, rows = prepare(ids, bounds, packed=packed)
+        with traced(decoder, rows) as calls:
+            self.last = rows.of(forward(decoder, inputs, bounds))
+        self.calls, self.ids, self.firsts = calls, inputs["input_ids"], bounds[:-1]
+        self.by_path = {call.path: call for call in calls}
 
 
 def _check_stream(blocks: Sequence[Call]) -> None:
@@ -86,10 +129,10 @@ def _verified(anatomy: BlockAnatomy, calls: dict[str, Call], blocks: Sequence[st
     """Return the anatomy without what does not hold in every block."""
     refused: dict[str, str] = {}
     for path in blocks:
-        if not _adds_up(anatomy, calls, path):
+        if "attn_out" in anatomy.taps and not _adds_up(anatomy, calls, path):
             reason = "attention's and the MLP's output do not add up to the block's"
             refused.update(dict.fromkeys(("attn_out", "mlp_out", "resid_mid"), reason))
-        if not _projects(calls[f"{path}.{anatomy.projection}"]):
+        if "z" in anatomy.taps and not _projects(calls[f"{path}.{anatomy.projection}"]):
             refused["z"] = "the output of attention is no function of each token's own"
     taps = {kind: tap for kind, tap in anatomy.taps.items() if kind not in refused}
     return BlockAnatomy(
@@ -111,20 +154,20 @@ def _projects(call: Call) -> bool:
     return call.into is not None and _near(call.module(call.into), call.out)
 
 
-def _embedding(calls: Sequence[Call], ids: torch.Tensor) -> str | None:
-    for call in calls:
+def _embedding(trace: _Trace) -> str | None:
+    for call in trace.calls:
         if isinstance(call.module, nn.Embedding) and call.ids is not None:
-            looked_up = call.ids.shape == ids.shape and torch.equal(call.ids, ids)
+            looked_up = call.ids.shape == trace.ids.shape and torch.equal(call.ids, trace.ids)
             if looked_up and call.out is not None:
                 return call.path
     return None
 
 
-def _final_norm(calls: Sequence[Call], last_block: Call, hidden: torch.Tensor) -> str | None:
-    after = calls[calls.index(last_block) + 1 :]
-    for call in after:
-        outside = is_norm(call.module) and not call.within(last_block.path)
-        if outside and _near(call.into, last_block.out) and _near(call.out, hidden):
+def _final_norm(trace: _Trace, last: str) -> str | None:
+    block = trace.by_path[last]
+    for call in trace.calls[trace.calls.index(block) + 1 :]:
+        outside = is_norm(call.module) and not call.within(last)
+        if outside and _near(call.into, block.out) and _near(call.out, trace.last):
             return call.path
     return None
 
