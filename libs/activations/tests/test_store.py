@@ -23,6 +23,7 @@ from safetensors import safe_open
 
 import mistudio_activations as ma
 from mistudio_activations.rawfile import STORE_DTYPES
+from mistudio_activations.statistics import QUANTILES
 
 INFO = {"model": {"fingerprint": "0" * 32}}
 
@@ -147,6 +148,37 @@ def test_statistics_are_those_of_all_rows(tmp_path: Path) -> None:
     assert stats.max_norm == pytest.approx(norms.max(), rel=1e-6)
     assert stats.max_abs == pytest.approx(np.abs(rows).max(), rel=1e-6)
     assert (stats.non_finite, stats.overflow) == (0, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    norms=st.lists(
+        st.one_of(st.floats(0, 2.0**100, width=32), st.just(float("inf")), st.integers(0, 3)),
+        min_size=1,
+        max_size=60,
+    ),
+    cut=st.integers(0, 60),
+)
+def test_quantiles_are_exact_whatever_the_norms(
+    tmp_path_factory: pytest.TempPathFactory, norms: list[float], cut: int
+) -> None:
+    store = tmp_path_factory.mktemp("s")
+    column = np.array(norms, np.float32)[:, None]
+    parts = [part for part in (column[:cut], column[cut:]) if len(part)]
+    written = [write_shard(store, i, [len(p)], {"c": p}, "float32") for i, p in enumerate(parts)]
+    ma.commit(
+        store,
+        columns={"c": [files["c"] for _, files in written]},
+        token_shards=[tokens for tokens, _ in written],
+        info={},
+    )
+    with np.errstate(over="ignore"):
+        rows = np.sqrt(np.square(column[:, 0]))
+    finite = rows[np.isfinite(rows)].astype(np.float64)
+    found = ma.open(store)["c"].stats.quantiles
+    for name, share in QUANTILES.items():
+        expected = np.quantile(finite, share) if finite.size else 0.0
+        assert found[name] == pytest.approx(expected, rel=1e-12)
 
 
 def test_values_that_left_the_range_of_float16_are_counted(tmp_path: Path) -> None:
@@ -316,7 +348,15 @@ class TestDamage:
             ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
         assert ma.read_manifest(store) is None
 
-    def test_a_file_of_the_same_size_but_other_content_is_not_committed(
+    def test_a_shard_that_was_written_over_is_not_committed(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32", 5)}, "float32")
+        with pytest.raises(ma.StoreCorrupt, match="another checksum"):
+            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        assert ma.read_manifest(store) is None
+
+    def test_rows_that_changed_on_the_disk_before_the_commit_are_found_by_verify(
         self, tmp_path: Path
     ) -> None:
         store = tmp_path / "s"
@@ -325,9 +365,16 @@ class TestDamage:
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-        with pytest.raises(ma.StoreCorrupt, match="another checksum"):
+        ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        with pytest.raises(ma.StoreCorrupt, match="00000"):
+            ma.open(store).verify()
+
+    def test_a_shard_without_what_was_said_of_it_is_not_committed(self, tmp_path: Path) -> None:
+        store = tmp_path / "s"
+        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        (store / "c" / "00000.stats").unlink()
+        with pytest.raises(ma.StoreCorrupt, match=r"00000\.stats is missing"):
             ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
-        assert ma.read_manifest(store) is None
 
     def test_a_column_of_another_dtype_is_not_committed(self, tmp_path: Path) -> None:
         store = tmp_path / "s"

@@ -33,6 +33,7 @@ from mistudio_contracts.subjects import Subject
 from mistudio_contracts.values import (
     Artifact,
     ColumnFile,
+    ColumnPlan,
     ColumnSummary,
     DatasetFacts,
     Failure,
@@ -40,7 +41,7 @@ from mistudio_contracts.values import (
     HookPointFacts,
     ModelFacts,
     ResidentModel,
-    ShardPlan,
+    ShardCut,
     Skipped,
 )
 from mistudio_servicekit.bus import Publisher, create_broker
@@ -415,15 +416,10 @@ def planned(
         samples=each * shards,
         tokens=each * shards * 10,
         skipped=Skipped(empty=total - each * shards),
-        shards=[
-            ShardPlan(
-                index=index,
-                sample_start=index * each,
-                samples=each,
-                tokens=each * 10,
-                hook_points=order.hook_points if compute else [],
-            )
-            for index in range(shards)
+        cuts=[ShardCut(samples=each, tokens=each * 10)] * shards,
+        columns=[
+            ColumnPlan(hook_point=point, shards_there=0 if compute else shards)
+            for point in order.hook_points
         ],
     )
 

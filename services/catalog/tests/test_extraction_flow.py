@@ -35,7 +35,7 @@ async def test_an_extraction_goes_from_queued_to_completed(world: World) -> None
     for _ in range(3):
         await world.capture()
     commit = await world.commit()
-    assert len(commit.files) == 6
+    assert commit.shards == 3
     assert (commit.samples, commit.tokens) == (99, 990)
     done = await world.event(subjects.EXTRACTION_COMPLETED)
     shown = await world.extraction(accepted.extraction_id)
@@ -257,7 +257,7 @@ async def test_doubled_reports_count_once(world: World) -> None:
     await world.event(subjects.EXTRACTION_COMPLETED)
     assert await world.pending(subjects.WORK_SHARD) == 0
     assert len(world.events(subjects.EXTRACTION_SHARD_COMPLETED)) == 2
-    assert len(commit.files) == 2
+    assert commit.shards == 2
 
 
 async def test_a_commit_that_lost_a_column_fails(world: World) -> None:

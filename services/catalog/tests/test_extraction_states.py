@@ -27,7 +27,7 @@ from mistudio_contracts.states import (
     ExtractionStatus,
     Quantization,
 )
-from mistudio_contracts.values import Artifact, DatasetRef, ShardPlan, Tokenization
+from mistudio_contracts.values import Artifact, ColumnPlan, DatasetRef, ShardCut, Tokenization
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 ARTIFACT = Artifact(
@@ -60,22 +60,14 @@ def waiting() -> ExtractionState:
     )
 
 
-def plan(flags: list[bool]) -> reports.ExtractionPlannedReport:
+def plan(shards: int, there: int) -> reports.ExtractionPlannedReport:
     return reports.ExtractionPlannedReport(
         task_id="task_1",
         extraction_id="ext_x",
-        samples=10 * len(flags),
-        tokens=100 * len(flags),
-        shards=[
-            ShardPlan(
-                index=i,
-                sample_start=10 * i,
-                samples=10,
-                tokens=100,
-                hook_points=["layers.0.resid_post"] if compute else [],
-            )
-            for i, compute in enumerate(flags)
-        ],
+        samples=10 * shards,
+        tokens=100 * shards,
+        cuts=[ShardCut(samples=10, tokens=100)] * shards,
+        columns=[ColumnPlan(hook_point="layers.0.resid_post", shards_there=there)],
     )
 
 
@@ -109,9 +101,9 @@ class Extracting(RuleBasedStateMachine):
             extracting.begin(self.state, ARTIFACT, DATASET, "c" * 32, "task_1", 100, self.now)
         )
 
-    @rule(flags=st.lists(st.booleans(), min_size=1, max_size=5), stale=st.booleans())
-    def planned(self, flags: list[bool], stale: bool) -> None:
-        report = plan(flags)
+    @rule(shards=st.integers(1, 5), there=st.integers(0, 5), stale=st.booleans())
+    def planned(self, shards: int, there: int, stale: bool) -> None:
+        report = plan(shards, there)
         if stale:
             report = report.model_copy(update={"task_id": "task_stale"})
         shards = shards_of(report.shards)
@@ -140,7 +132,7 @@ class Extracting(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        self.take(extracting.commit(self.state, self.shards, self.now))
+        self.take(extracting.commit(self.state, self.now))
 
     @precondition(lambda self: self.state.phase is ExtractionPhase.COMMITTING)
     @rule()
@@ -180,7 +172,7 @@ test_an_extraction_keeps_its_promises = Extracting.TestCase
 
 def test_progress_is_told_at_every_five_percent_or_two_seconds() -> None:
     state, _ = extracting.begin(waiting(), ARTIFACT, DATASET, "c" * 32, "task_1", 100, START)
-    report = plan([True] * 10)
+    report = plan(10, 0)
     state, _ = extracting.planned(state, report, shards_of(report.shards), START)
     state, told = extracting.progressed(state, 4, START)
     assert told == ()

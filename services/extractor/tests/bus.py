@@ -138,7 +138,6 @@ class Catalog:
 
     async def extract(self, order: PlanExtraction) -> ExtractionCommittedReport:
         planned = await self.plan(order)
-        captured = await self.shards(order, planned)
-        files = [file for report in captured for file in report.files]
-        await self.order(subjects.WORK_COMMIT, commit_order(order, planned, files))
+        await self.shards(order, planned)
+        await self.order(subjects.WORK_COMMIT, commit_order(order, planned))
         return await self.report(ExtractionCommittedReport, task_id=order.task_id)

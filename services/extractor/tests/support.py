@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mistudio_contracts import Dtype, Quantization, new_id
 from mistudio_contracts.reports import ExtractionPlannedReport
-from mistudio_contracts.values import Artifact, ColumnFile, DatasetRef, ShardPlan, Tokenization
+from mistudio_contracts.values import Artifact, DatasetRef, ShardPlan, Tokenization
 from mistudio_contracts.values import store_key as key_of
 from mistudio_contracts.work import CaptureShard, CommitExtraction, PlaceModel, PlanExtraction
 from mistudio_extractor.config import ExtractorSettings
@@ -134,9 +134,7 @@ def shard_order(plan: PlanExtraction, shard: ShardPlan, **fields: Any) -> Captur
     )
 
 
-def commit_order(
-    plan: PlanExtraction, planned: ExtractionPlannedReport, files: list[ColumnFile]
-) -> CommitExtraction:
+def commit_order(plan: PlanExtraction, planned: ExtractionPlannedReport) -> CommitExtraction:
     return CommitExtraction(
         task_id=plan.task_id,
         extraction_id=plan.extraction_id,
@@ -150,6 +148,5 @@ def commit_order(
         samples=planned.samples,
         tokens=planned.tokens,
         skipped=planned.skipped,
-        shards=planned.shards,
-        files=files,
+        shards=len(planned.shards),
     )

@@ -65,8 +65,8 @@ class Bench:
 
     def extract(self, order: PlanExtraction) -> Any:
         planned = self.plan(order)
-        files = self.files(order, planned)
-        return Committing(self.layout).commit(commit_order(order, planned, files))
+        self.files(order, planned)
+        return Committing(self.layout).commit(commit_order(order, planned))
 
 
 @pytest.fixture
@@ -246,7 +246,8 @@ class TestCommit:
     def test_a_repeat_changes_nothing(self, disk: Disk, tiny: Artifact, bench: Bench) -> None:
         order = plan_order(tiny, disk.dataset(ragged_texts(10)))
         planned = bench.plan(order)
-        commit = commit_order(order, planned, bench.files(order, planned))
+        bench.files(order, planned)
+        commit = commit_order(order, planned)
         committing = Committing(bench.layout)
         first = committing.commit(commit)
         before = (disk.store(order) / "manifest.json").read_bytes()
@@ -292,6 +293,6 @@ class TestCommit:
         else:
             path.write_bytes(path.read_bytes()[:-8])
         with pytest.raises(ExtractionFailed) as caught:
-            Committing(bench.layout).commit(commit_order(order, planned, files))
+            Committing(bench.layout).commit(commit_order(order, planned))
         assert caught.value.details["reason"] == "store_damaged"
         assert mistudio_activations.read_manifest(disk.store(order)) is None

@@ -16,7 +16,7 @@ from mistudio_activations import ShardWriter
 from mistudio_activations.rawfile import map_tensor
 from mistudio_contracts.errors import ExtractionFailed, InsufficientStorage, InvalidInput
 from mistudio_contracts.reports import ExtractionPlannedReport
-from mistudio_contracts.values import Artifact, ColumnFile, Tokenization
+from mistudio_contracts.values import Artifact, Tokenization
 from mistudio_contracts.work import PlanExtraction
 from mistudio_extractor.services.committing import Committing
 from mistudio_extractor.services.planning import Planning
@@ -42,18 +42,14 @@ def plan(disk: Disk) -> Plan:
 
 def commit_columns(disk: Disk, order: PlanExtraction, planned: ExtractionPlannedReport) -> None:
     """Write zeros where the capture would write activations, and commit them."""
-    files = []
     for shard in planned.shards:
         for point in shard.hook_points:
             with ShardWriter(
                 disk.store(order), point, shard.index, shard.tokens, 64, "float32"
             ) as writer:
                 writer.write(0, np.zeros((shard.tokens, 64), np.float32))
-                done = writer.close()
-            files.append(
-                ColumnFile(hook_point=point, path=done.path, bytes=done.bytes, sha256=done.sha256)
-            )
-    Committing(Layout(disk.settings)).commit(commit_order(order, planned, files))
+                writer.close()
+    Committing(Layout(disk.settings)).commit(commit_order(order, planned))
 
 
 def tokens_of(disk: Disk, order: PlanExtraction) -> list[bytes]:

@@ -75,7 +75,7 @@ async def test_a_shard_outlives_a_kill_with_the_same_checksums(
         assert disk.left_over(), "it died in the middle"
     async with process(disk) as second:
         captured = await catalog.report(ShardCapturedReport, task_id=order.task_id)
-        commit = commit_order(order, planned, captured.files)
+        commit = commit_order(order, planned)
         await catalog.order(subjects.WORK_COMMIT, commit)
         await catalog.report(ExtractionCommittedReport, task_id=order.task_id)
         undisturbed = plan_order(artifact, dataset, task_id="task_undisturbed")

@@ -13,7 +13,7 @@ from .export import export_npy, export_pt
 from .manifest import MANIFEST_SCHEMA, ColumnEntry, Manifest, Shard, read_manifest
 from .reader import ActivationStore, Column, open
 from .statistics import ColumnStats
-from .writer import ShardFile, ShardWriter, write_tokens
+from .writer import ShardFile, ShardWriter, shard_file, token_file, write_tokens
 
 __all__ = [
     "MANIFEST_SCHEMA",
@@ -40,5 +40,7 @@ __all__ = [
     "export_pt",
     "open",
     "read_manifest",
+    "shard_file",
+    "token_file",
     "write_tokens",
 ]

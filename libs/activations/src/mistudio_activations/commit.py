@@ -16,7 +16,7 @@ from filelock import FileLock
 from .errors import StoreCorrupt, storage_errors
 from .manifest import NAME, ColumnEntry, Manifest, Shard, read_manifest
 from .rawfile import fsync_directory, read_specs, write_atomically
-from .statistics import merge
+from .statistics import merge, written
 from .writer import ShardFile, check_column, shard_name
 
 STATS = "stats.json"
@@ -40,7 +40,8 @@ def commit(
 ) -> Manifest:
     """Make columns visible, all of them or none.
 
-    Shards already visible stay; those given join them. A repeat changes nothing.
+    Shards already visible stay; those given join them. A repeat changes nothing. Rows are not read
+    again: their checksums were taken while they were written, and ``verify`` compares them.
 
     Parameters
     ----------
@@ -56,16 +57,20 @@ def commit(
     Raises
     ------
     StoreCorrupt
-        When a file is missing, differs from what was written in size, content, shape or dtype, or
-        a shard is missing before one that is there.
+        When a file is missing, is not the one that was written, differs from it in size, shape or
+        dtype, or a shard is missing before one that is there.
     StorageFull
         When there is no room for the manifest.
     """
     with locked(store_dir), storage_errors():
         before = read_manifest(store_dir)
         tokens = _joined(store_dir, before.tokens if before else (), token_shards, None)
-        for file in [*token_shards, *(f for files in columns.values() for f in files)]:
+        for file in token_shards:
             _check(store_dir, file)
+        for file in (file for files in columns.values() for file in files):
+            _check(store_dir, file)
+            if written(store_dir / file.path) != (file.bytes, file.sha256):
+                raise StoreCorrupt(f"{file.path} has another checksum than was written")
         entries = dict(before.columns) if before else {}
         dtype = before.dtype if before else ""
         for name, files in columns.items():
@@ -194,8 +199,6 @@ def _check(store_dir: Path, file: ShardFile) -> None:
     read_specs(path)
     if path.stat().st_size != file.bytes:
         raise StoreCorrupt(f"{file.path} has {path.stat().st_size} bytes, not {file.bytes}")
-    if sha256_of(path) != file.sha256:
-        raise StoreCorrupt(f"{file.path} has another checksum than was written")
 
 
 def sha256_of(path: Path) -> str:

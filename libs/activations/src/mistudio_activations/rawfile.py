@@ -28,6 +28,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "I64": np.dtype(np.int64),
     "I32": np.dtype(np.int32),
+    "U8": np.dtype(np.uint8),
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 STORE_DTYPES: dict[str, np.dtype[Any]] = {

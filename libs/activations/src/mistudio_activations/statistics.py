@@ -89,18 +89,35 @@ class Partial:
             self._max_abs = max(self._max_abs, float(values.max()), -float(values.min()))
         return norms
 
-    def save(self, path: Path) -> None:
-        """Write the statistics; equal rows give an equal file."""
+    def save(self, shard: Path, size: int, sha256: str) -> None:
+        """Write the statistics beside the shard, with its bytes and checksum.
+
+        Equal rows give an equal file.
+        """
         write_atomically(
-            path,
+            beside(shard),
             pack(
                 {
                     "sum": self._sum,
                     "max_abs": np.array([self._max_abs]),
                     "counts": np.array([self._non_finite, self._overflow], np.int64),
+                    "bytes": np.array([size], np.int64),
+                    "sha256": np.frombuffer(bytes.fromhex(sha256), np.uint8),
                 }
             ),
         )
+
+
+def written(shard: Path) -> tuple[int, str]:
+    """Return the bytes and the SHA-256 that a shard file had when it was written.
+
+    Raises
+    ------
+    StoreCorrupt
+        When what lies beside it does not say so.
+    """
+    receipt = beside(shard)
+    return int(map_tensor(receipt, "bytes")[0]), map_tensor(receipt, "sha256").tobytes().hex()
 
 
 def merge(shards: Sequence[Path]) -> ColumnStats:
@@ -116,29 +133,85 @@ def merge(shards: Sequence[Path]) -> ColumnStats:
     StoreCorrupt
         When a file is missing or unreadable.
     """
-    norms = np.concatenate([map_tensor(path, "norms") for path in shards])
     total: NDArray[np.float64] | None = None
     max_abs, counts = 0.0, np.zeros(2, np.int64)
+    norms = _Norms()
     for path in shards:
         partial = beside(path)
         vector = map_tensor(partial, "sum")
         total = vector.astype(np.float64) if total is None else total + vector
         max_abs = max(max_abs, float(map_tensor(partial, "max_abs")[0]))
         counts += map_tensor(partial, "counts")
-    finite = norms[np.isfinite(norms)].astype(np.float64)
-    known = finite if finite.size else np.zeros(1)
-    quantiles = np.quantile(known, list(QUANTILES.values()))
-    mean = np.zeros(0) if total is None else total / max(1, norms.size)
+        norms.add(map_tensor(path, "norms"))
+    mean = np.zeros(0) if total is None else total / max(1, norms.count)
     return ColumnStats(
-        count=int(norms.size),
+        count=norms.count,
         mean=[float(x) for x in mean],
-        mean_norm=float(known.mean()),
-        quantiles=dict(zip(QUANTILES, map(float, quantiles), strict=True)),
-        max_norm=float(known.max()),
+        mean_norm=norms.sum / max(1, norms.finite),
+        quantiles=_quantiles(norms, shards),
+        max_norm=norms.largest,
         max_abs=max_abs,
         non_finite=int(counts[0]),
         overflow=int(counts[1]),
     )
+
+
+class _Norms:
+    """Counts of norms by the upper half of their bits, which sort as the norms themselves do.
+
+    So the quantiles of any number of rows take the same memory: IEEE 754 orders non-negative floats
+    as it orders their bits.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.finite, self.sum, self.largest = 0, 0, 0.0, 0.0
+        self.upper = np.zeros(1 << 16, np.int64)
+
+    def add(self, norms: NDArray[np.float32]) -> None:
+        finite = norms[np.isfinite(norms)]
+        self.count += int(norms.size)
+        self.finite += int(finite.size)
+        if finite.size:
+            self.sum += float(finite.sum(dtype=np.float64))
+            self.largest = max(self.largest, float(finite.max()))
+            self.upper += np.bincount(_bits(finite) >> 16, minlength=1 << 16)
+
+
+def _quantiles(norms: _Norms, shards: Sequence[Path]) -> dict[str, float]:
+    """Return the quantiles, interpolated between two norms as NumPy does by default."""
+    if not norms.finite:
+        return dict.fromkeys(QUANTILES, 0.0)
+    exact = {name: share * (norms.finite - 1) for name, share in QUANTILES.items()}
+    ranks = {int(rank) + step for rank in exact.values() for step in (0, 1)}
+    values = _at_ranks(norms, shards, {min(rank, norms.finite - 1) for rank in ranks})
+    found = {}
+    for name, rank in exact.items():
+        low, high = values[int(rank)], values[min(int(rank) + 1, norms.finite - 1)]
+        found[name] = low + (high - low) * (rank - int(rank))
+    return found
+
+
+def _at_ranks(norms: _Norms, shards: Sequence[Path], ranks: set[int]) -> dict[int, float]:
+    """Return the norms that stand at these places of all finite ones in order."""
+    below = np.cumsum(norms.upper)
+    upper_of = {rank: int(np.searchsorted(below, rank, side="right")) for rank in ranks}
+    lower = {upper: np.zeros(1 << 16, np.int64) for upper in upper_of.values()}
+    for path in shards:
+        every = map_tensor(path, "norms")
+        bits = _bits(every[np.isfinite(every)])
+        for upper in lower:
+            own = bits[bits >> 16 == upper] & 0xFFFF
+            lower[upper] += np.bincount(own, minlength=1 << 16)
+    found = {}
+    for rank, upper in upper_of.items():
+        within = rank - int(below[upper] - norms.upper[upper])
+        last = int(np.searchsorted(np.cumsum(lower[upper]), within, side="right"))
+        found[rank] = float(np.array(upper << 16 | last, np.uint32).view(np.float32))
+    return found
+
+
+def _bits(norms: NDArray[np.float32]) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(norms).view(np.uint32)
 
 
 def beside(shard: Path) -> Path:

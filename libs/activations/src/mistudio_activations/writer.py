@@ -15,8 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ActivationsError, storage_errors
-from .rawfile import STORE_DTYPES, fsync_directory, pack, plan, write_atomically
-from .statistics import Partial, beside
+from .rawfile import (
+    STORE_DTYPES,
+    fsync_directory,
+    pack,
+    plan,
+    read_specs,
+    write_atomically,
+)
+from .statistics import Partial, written
 
 TOKENS = "tokens"
 """The directory of the token shards; a column's directory is its name."""
@@ -161,7 +168,7 @@ class ShardWriter:
                 os.fsync(self._fd)
                 digest = self._digest.hexdigest() if self._next is not None else self._read_back()
                 # Before the shard itself: whoever finds the shard finds its statistics.
-                self._partial.save(beside(self._path))
+                self._partial.save(self._path, self._size, digest)
                 os.close(self._fd)
                 self._fd = -1
                 self._temporary.replace(self._path)
@@ -200,6 +207,34 @@ class ShardWriter:
         for offset in range(0, self._size, READ_BACK):
             digest.update(os.pread(self._fd, READ_BACK, offset))
         return digest.hexdigest()
+
+
+def shard_file(store_dir: Path, column: str, index: int, tokens: int) -> ShardFile:
+    """Return a column's shard as it was written, whoever did that.
+
+    Raises
+    ------
+    StoreCorrupt
+        When it was not.
+    """
+    path = f"{column}/{shard_name(index)}"
+    size, sha256 = written(store_dir / path)
+    return ShardFile(path, size, sha256, tokens)
+
+
+def token_file(store_dir: Path, index: int) -> ShardFile:
+    """Return a token shard as it lies there; its checksum is taken anew.
+
+    Raises
+    ------
+    StoreCorrupt
+        When there is none.
+    """
+    path = store_dir / TOKENS / shard_name(index)
+    tokens = int(read_specs(path)["input_ids"].shape[0])
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return ShardFile(f"{TOKENS}/{path.name}", len(content), digest, tokens)
 
 
 def write_tokens(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from pydantic import Field
 
 from .base import Identifier, Message, Percent, Pool, UtcDatetime, utcnow
@@ -9,6 +11,7 @@ from .states import LoadStage, Quantization
 from .values import (
     Artifact,
     ColumnFile,
+    ColumnPlan,
     ColumnSummary,
     DatasetFacts,
     Failure,
@@ -17,6 +20,7 @@ from .values import (
     ModelFacts,
     QuantizationOptions,
     ResidentModel,
+    ShardCut,
     ShardPlan,
     Skipped,
 )
@@ -95,17 +99,32 @@ class DatasetFailedReport(Report):
 
 
 class ExtractionPlannedReport(Report):
-    """The samples kept and the shards still to compute; none means that the cache has it all.
+    """The samples kept, how they are cut, and what of each column is in the store already.
 
-    ``shards`` is every shard of the requested samples; those with no hook points to compute are
-    already in the store.
+    Told by counts, so that a plan of many thousand shards is one message still.
     """
 
     extraction_id: Identifier
     samples: int = Field(ge=1)
     tokens: int = Field(ge=1)
     skipped: Skipped = Skipped()
-    shards: list[ShardPlan]
+    cuts: list[ShardCut] = Field(description="Every shard of the requested samples, in order.")
+    columns: list[ColumnPlan]
+
+    @property
+    def shards(self) -> list[ShardPlan]:
+        """Every shard; one with no hook points to compute is in the store."""
+        starts = accumulate((cut.samples for cut in self.cuts), initial=0)
+        return [
+            ShardPlan(
+                index=index,
+                sample_start=start,
+                samples=cut.samples,
+                tokens=cut.tokens,
+                hook_points=[c.hook_point for c in self.columns if index >= c.shards_there],
+            )
+            for index, (cut, start) in enumerate(zip(self.cuts, starts, strict=False))
+        ]
 
 
 class ShardProgressedReport(Report):

@@ -174,6 +174,20 @@ class ShardPlan(Value):
     hook_points: list[HookPoint]
 
 
+class ShardCut(Value):
+    """How much of the samples one shard takes; shards follow each other without a gap."""
+
+    samples: int = Field(ge=1)
+    tokens: int = Field(ge=1)
+
+
+class ColumnPlan(Value):
+    """A column that is asked for, of which the store has the first ``shards_there`` already."""
+
+    hook_point: HookPoint
+    shards_there: int = Field(ge=0)
+
+
 class ColumnFile(Value):
     """A written shard file of one column; ``path`` is relative to the store's directory."""
 

@@ -9,7 +9,6 @@ from .hooks import HookPoint
 from .states import DatasetFormat, DatasetSource, Dtype, Quantization, Source
 from .values import (
     Artifact,
-    ColumnFile,
     DatasetRef,
     QuantizationOptions,
     ResidencyWish,
@@ -93,7 +92,10 @@ class CaptureShard(WorkOrder):
 
 
 class CommitExtraction(WorkOrder):
-    """Make the captured columns visible: check each file, merge statistics, write the manifest."""
+    """Make the captured columns visible: check each file, merge statistics, write the manifest.
+
+    The files are named by column and shard; what was written to them lies beside them in the store.
+    """
 
     extraction_id: Identifier
     model_id: Identifier
@@ -106,8 +108,7 @@ class CommitExtraction(WorkOrder):
     samples: int = Field(ge=1)
     tokens: int = Field(ge=1)
     skipped: Skipped = Skipped()
-    shards: list[ShardPlan]
-    files: list[ColumnFile]
+    shards: int = Field(ge=1, description="The store's first so many.")
 
 
 class EvictStore(WorkOrder):

@@ -160,10 +160,10 @@ def _tell(extraction: ExtractionState, now: datetime) -> Step:
     return told, (Outgoing(subjects.EXTRACTION_PROGRESS, event, told.id),)
 
 
-def commit(extraction: ExtractionState, shards: Sequence[ShardState], now: datetime) -> Step:
+def commit(extraction: ExtractionState, now: datetime) -> Step:
     """Every shard is captured: order the commit. Before that, nothing happens."""
     capturing = extraction.phase is ExtractionPhase.CAPTURING
     if not capturing or extraction.shards_completed < extraction.shards_total:
         return extraction, ()
     committing = replace(extraction, phase=ExtractionPhase.COMMITTING, heard_at=now, updated_at=now)
-    return committing, commit_order(committing, shards)
+    return committing, commit_order(committing)

@@ -11,7 +11,6 @@ from mistudio_contracts.errors import ErrorBody
 from mistudio_contracts.states import Dtype, ExtractionStatus
 from mistudio_contracts.values import (
     Artifact,
-    ColumnFile,
     DatasetRef,
     ShardPlan,
     Skipped,
@@ -37,7 +36,7 @@ class ExtractionPhase(str, Enum):
 
 
 class ShardStatus(str, Enum):
-    """``ordered`` shards are outstanding at the workers; ``captured`` ones have their files."""
+    """``ordered`` shards are outstanding at the workers; ``captured`` ones are written."""
 
     PLANNED = "planned"
     ORDERED = "ordered"
@@ -58,7 +57,6 @@ class ShardState:
     hook_points: tuple[str, ...]
     status: ShardStatus = ShardStatus.PLANNED
     samples_done: int = 0
-    files: tuple[ColumnFile, ...] = ()
     device_id: str | None = None
     seconds: float | None = None
 

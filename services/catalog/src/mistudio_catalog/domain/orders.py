@@ -63,7 +63,7 @@ def shard_orders(
     )
 
 
-def commit_order(extraction: ExtractionState, shards: Sequence[ShardState]) -> Effects:
+def commit_order(extraction: ExtractionState) -> Effects:
     """Return the order to make the captured columns visible."""
     if (
         extraction.task_id is None
@@ -87,7 +87,6 @@ def commit_order(extraction: ExtractionState, shards: Sequence[ShardState]) -> E
         samples=extraction.total_samples,
         tokens=extraction.total_tokens,
         skipped=extraction.skipped,
-        shards=[shard.plan for shard in shards],
-        files=[file for shard in shards for file in shard.files],
+        shards=extraction.shards_total,
     )
     return (Outgoing(subjects.WORK_COMMIT, message, extraction.id, extraction.pool),)

@@ -55,8 +55,7 @@ class Capture:
         if extraction.shards_completed < extraction.shards_total:
             await tx.extractions.save(extraction)
             return False
-        shards = await tx.shards.all(extraction.id)
-        committing, effects = extracting.commit(extraction, shards, self._context.now())
+        committing, effects = extracting.commit(extraction, self._context.now())
         await self._save(tx, committing, effects)
         return True
 
@@ -95,12 +94,7 @@ class Capture:
             )
             if grown is extraction:
                 return
-            done = replace(
-                shard,
-                files=tuple(report.files),
-                device_id=report.device_id,
-                seconds=report.seconds,
-            )
+            done = replace(shard, device_id=report.device_id, seconds=report.seconds)
             await tx.shards.captured(extraction.id, done)
             await tx.send(effects)
             last = await self._go_on(tx, grown)
@@ -169,7 +163,6 @@ class Capture:
         holding = await self._stores.keep_cache(tx, extraction, store_key, extent, seconds)
         nothing_computed = extraction.shards_computed == 0
         await self._save(tx, *ending.completed(extraction, holding, nothing_computed, now))
-        await tx.shards.forget_files(extraction.id)
 
     async def failed(self, extraction_id: str, task_id: str, error: ErrorBody) -> None:
         """A step of the extraction ended in an error."""
@@ -179,7 +172,6 @@ class Capture:
                 return
             over, effects = ending.failed(extraction, error, self._context.now())
             await self._save(tx, over, effects)
-            await tx.shards.forget_files(extraction.id)
             await self._stores.abandon(tx, over)
         self._context.wake()
 

@@ -101,7 +101,7 @@ class Reconcile:
             wish = await tx.models.wish(extraction.model_id)
             return orders.shard_orders(extraction, wish, ordered)
         if extraction.phase is ExtractionPhase.COMMITTING:
-            return orders.commit_order(extraction, await tx.shards.all(extraction.id))
+            return orders.commit_order(extraction)
         return ()
 
     async def _eviction(self, eviction: Eviction) -> None:

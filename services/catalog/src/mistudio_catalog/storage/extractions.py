@@ -132,10 +132,6 @@ class ShardTable:
         record = await _SHARDS.get_shard(self._connection, extraction_id=extraction_id, index=index)
         return _SHARD_ROWS.maybe(record)
 
-    async def all(self, extraction_id: str) -> list[ShardState]:
-        rows = _SHARDS.list_shards(self._connection, extraction_id=extraction_id)
-        return [_SHARD_ROWS.read(row) async for row in rows]
-
     async def ordered(self, extraction_id: str) -> list[ShardState]:
         """Return the shards whose orders are outstanding."""
         rows = _SHARDS.ordered_shards(self._connection, extraction_id=extraction_id)
@@ -150,7 +146,7 @@ class ShardTable:
 
     async def captured(self, extraction_id: str, shard: ShardState) -> None:
         columns = _SHARD_ROWS.write(shard)
-        kept = {key: columns[key] for key in ("index", "files", "device_id", "seconds")}
+        kept = {key: columns[key] for key in ("index", "device_id", "seconds")}
         await _SHARDS.shard_captured(self._connection, extraction_id=extraction_id, **kept)
 
     async def progressed(self, extraction_id: str, index: int, samples_done: int) -> None:
@@ -164,6 +160,3 @@ class ShardTable:
     async def live_samples(self, extraction_id: str) -> int:
         """Return the samples done in shards under way."""
         return int(await _SHARDS.live_samples(self._connection, extraction_id=extraction_id))
-
-    async def forget_files(self, extraction_id: str) -> None:
-        await _SHARDS.forget_shard_files(self._connection, extraction_id=extraction_id)

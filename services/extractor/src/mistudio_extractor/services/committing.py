@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from mistudio_activations import (
     StoreCorrupt,
     commit,
     read_manifest,
+    shard_file,
+    token_file,
 )
 from mistudio_activations import open as open_store
-from mistudio_activations.commit import sha256_of
-from mistudio_activations.rawfile import read_specs
 from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.reports import ExtractionCommittedReport
 from mistudio_contracts.values import ColumnSummary
@@ -45,15 +44,8 @@ class Committing:
             When there is no room.
         """
         store = self._layout.store(order.store_key)
-        columns: dict[str, list[ShardFile]] = defaultdict(list)
-        tokens_of = {f"{shard.index:05d}.safetensors": shard.tokens for shard in order.shards}
-        for file in order.files:
-            count = tokens_of.get(Path(file.path).name)
-            if count is None:
-                raise _damaged()
-            columns[file.hook_point].append(ShardFile(file.path, file.bytes, file.sha256, count))
         try:
-            token_shards = [_token_file(store, shard.index) for shard in order.shards]
+            token_shards, columns = _new_files(store, order)
             manifest = commit(
                 store, columns=columns, token_shards=token_shards, info=self._info(order, store)
             )
@@ -90,11 +82,21 @@ class Committing:
         }
 
 
-def _token_file(store: Path, index: int) -> ShardFile:
-    name = f"tokens/{index:05d}.safetensors"
-    path = store / name
-    count = read_specs(path)["input_ids"].shape[0]
-    return ShardFile(name, path.stat().st_size, sha256_of(path), count)
+def _new_files(
+    store: Path, order: CommitExtraction
+) -> tuple[list[ShardFile], dict[str, list[ShardFile]]]:
+    """Return the files that the manifest does not list yet: of tokens, and of each column."""
+    before = read_manifest(store)
+    known = before.tokens if before else ()
+    token_shards = [token_file(store, index) for index in range(len(known), order.shards)]
+    counts = [shard.tokens for shard in known] + [shard.tokens for shard in token_shards]
+    columns = {}
+    for point in order.hook_points:
+        there = len(before.columns[point].shards) if before and point in before.columns else 0
+        columns[point] = [
+            shard_file(store, point, index, counts[index]) for index in range(there, order.shards)
+        ]
+    return token_shards, columns
 
 
 def _summaries(store: Path, manifest: Manifest) -> list[ColumnSummary]:

@@ -7,6 +7,7 @@ a prefix. The same order gives the same plan and the same token shards, byte for
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mistudio_activations import open as open_store
 from mistudio_activations.errors import storage_errors
 from mistudio_contracts.errors import ExtractionFailed, InvalidInput
 from mistudio_contracts.reports import ExtractionPlannedReport
-from mistudio_contracts.values import ShardPlan, Skipped
+from mistudio_contracts.values import ColumnPlan, ShardCut, Skipped
 from mistudio_contracts.work import PlanExtraction
 from mistudio_extractor.domain.cutting import Cut, cut
 from mistudio_extractor.storage import skipped as skipped_rows
@@ -68,15 +69,16 @@ class Planning:
     ) -> ExtractionPlannedReport:
         store = self._layout.store(order.store_key)
         manifest = read_manifest(store)
-        done_rows, shards = _committed(store, manifest)
+        done_rows, cuts = _committed(store, manifest)
         wanted = order.sample_count or order.dataset.sample_count
         left_out = skipped_rows.load(store).before(done_rows)
         if wanted > done_rows:
-            shards += self._grow(order, store, shards, done_rows, wanted, left_out, should_stop)
-            samples, tokens = sum(s.samples for s in shards), sum(s.tokens for s in shards)
+            cuts += self._grow(order, store, len(cuts), done_rows, wanted, left_out, should_stop)
+            samples, tokens = sum(c.samples for c in cuts), sum(c.tokens for c in cuts)
         else:
             samples, tokens = _prefix(store, wanted)
-            shards = [shard for shard in shards if shard.sample_start < samples]
+            starts = accumulate((cut.samples for cut in cuts), initial=0)
+            cuts = [cut for cut, start in zip(cuts, starts, strict=False) if start < samples]
         counts = left_out.before(wanted).counts()
         if samples == 0:
             raise _nothing_left(counts, order)
@@ -86,66 +88,46 @@ class Planning:
             samples=samples,
             tokens=tokens,
             skipped=counts,
-            shards=[_missing(shard, manifest, order.hook_points) for shard in shards],
+            cuts=cuts,
+            columns=[_there(point, manifest) for point in order.hook_points],
         )
 
     def _grow(
         self,
         order: PlanExtraction,
         store: Path,
-        shards: list[ShardPlan],
+        shards_there: int,
         done_rows: int,
         wanted: int,
         left_out: SkippedRows,
         should_stop: Callable[[], bool],
-    ) -> list[ShardPlan]:
-        """Write token shards of the rows after those done; return their plans."""
+    ) -> list[ShardCut]:
+        """Write token shards of the rows after those done; return how they are cut."""
         tokenizing = Tokenizing(self._layout.artifact(order.artifact), order.tokenization)
         samples = tokenizing.samples(
             self._layout.dataset(order.dataset), done_rows, wanted, left_out, should_stop
         )
-        start = sum(s.samples for s in shards)
-        new: list[ShardPlan] = []
-        for piece in cut(samples, order.shard_tokens):
-            new.append(_write(store, len(shards) + len(new), start, piece))
-            start += len(piece.rows)
-        if start:
+        pieces = enumerate(cut(samples, order.shard_tokens), shards_there)
+        new = [_write(store, index, piece) for index, piece in pieces]
+        if shards_there or new:
             skipped_rows.save(store, left_out)
         return new
 
 
-def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardPlan]]:
-    """Return how many dataset rows the visible shards have used up, and the shards."""
+def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardCut]]:
+    """Return how many dataset rows the visible shards have used up, and how they are cut."""
     if manifest is None or not manifest.tokens:
         return 0, []
-    plans: list[ShardPlan] = []
-    start = 0
-    for index, shard in enumerate(manifest.tokens):
-        plans.append(
-            ShardPlan(
-                index=index,
-                sample_start=start,
-                samples=shard.samples,
-                tokens=shard.tokens,
-                hook_points=[],
-            )
-        )
-        start += shard.samples
+    cuts = [ShardCut(samples=shard.samples, tokens=shard.tokens) for shard in manifest.tokens]
     after_last = int(open_store(store).sample_ids[-1]) + 1
-    return max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0))), plans
+    return max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0))), cuts
 
 
-def _write(store: Path, index: int, start: int, piece: Cut) -> ShardPlan:
+def _write(store: Path, index: int, piece: Cut) -> ShardCut:
     offsets = np.cumsum([0, *map(len, piece.ids)], dtype=np.int64)
     ids = np.concatenate([np.array(sample, np.int32) for sample in piece.ids])
     write_tokens(store, index, ids, offsets, np.array(piece.rows, np.int64))
-    return ShardPlan(
-        index=index,
-        sample_start=start,
-        samples=len(piece.rows),
-        tokens=int(ids.size),
-        hook_points=[],
-    )
+    return ShardCut(samples=len(piece.rows), tokens=int(ids.size))
 
 
 def _prefix(store: Path, wanted: int) -> tuple[int, int]:
@@ -154,17 +136,10 @@ def _prefix(store: Path, wanted: int) -> tuple[int, int]:
     return samples, int(opened.offsets[samples])
 
 
-def _missing(shard: ShardPlan, manifest: Manifest | None, hook_points: list[str]) -> ShardPlan:
+def _there(point: str, manifest: Manifest | None) -> ColumnPlan:
     known = manifest.columns if manifest else {}
-    return shard.model_copy(
-        update={
-            "hook_points": [
-                point
-                for point in hook_points
-                if point not in known or shard.index >= len(known[point].shards)
-            ]
-        }
-    )
+    shards = len(known[point].shards) if point in known else 0
+    return ColumnPlan(hook_point=point, shards_there=shards)
 
 
 def _nothing_left(counts: Skipped, order: PlanExtraction) -> InvalidInput:

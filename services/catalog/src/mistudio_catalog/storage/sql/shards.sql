@@ -1,17 +1,14 @@
 -- name: insert_shards*!
 INSERT INTO extraction_shards (
-    extraction_id, index, sample_start, samples, tokens, hook_points, status, samples_done, files,
+    extraction_id, index, sample_start, samples, tokens, hook_points, status, samples_done,
     device_id, seconds
 ) VALUES (
     :extraction_id, :index, :sample_start, :samples, :tokens, :hook_points, :status,
-    :samples_done, :files, :device_id, :seconds
+    :samples_done, :device_id, :seconds
 );
 
 -- name: get_shard^
 SELECT * FROM extraction_shards WHERE extraction_id = :extraction_id AND index = :index;
-
--- name: list_shards
-SELECT * FROM extraction_shards WHERE extraction_id = :extraction_id ORDER BY index;
 
 -- name: ordered_shards
 SELECT * FROM extraction_shards
@@ -36,7 +33,6 @@ RETURNING *;
 UPDATE extraction_shards SET
     status = 'captured',
     samples_done = samples,
-    files = :files,
     device_id = :device_id,
     seconds = :seconds
 WHERE extraction_id = :extraction_id AND index = :index;
@@ -49,7 +45,3 @@ WHERE extraction_id = :extraction_id AND index = :index AND status = 'ordered';
 -- name: live_samples$
 SELECT coalesce(sum(samples_done), 0)::bigint FROM extraction_shards
 WHERE extraction_id = :extraction_id AND status = 'ordered';
-
--- name: forget_shard_files!
--- Once committed or void, the list of files is the manifest's business.
-UPDATE extraction_shards SET files = '[]' WHERE extraction_id = :extraction_id;
