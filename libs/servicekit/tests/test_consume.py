@@ -219,9 +219,9 @@ async def test_the_delay_is_the_servers_to_keep(bus: Bus, publisher: Publisher) 
         await publisher.publish(SUBJECT, load("m_late"), entity_id="m_late")
         await publisher.publish(SUBJECT, load("m_next"), entity_id="m_next")
         await until(lambda: len(handler.payloads) == 2)
-        info = await bus.js.consumer_info("COMMANDS", SUBJECT.durable())
+        # The other's acknowledgement is under way still; the delayed one waits in the server.
+        await until(lambda: _pending(bus, 1))
     assert [each.model_id for each in handler.payloads] == ["m_late", "m_next"]
-    assert info.num_ack_pending == 1, "the delayed message waits in the server"
 
 
 def test_delays_grow_exponentially_up_to_a_minute() -> None:
@@ -462,6 +462,11 @@ def test_a_subject_that_no_stream_keeps_is_refused(bus: Bus) -> None:
 
 async def _empty(bus: Bus) -> bool:
     return await bus.left("COMMANDS") == 0
+
+
+async def _pending(bus: Bus, number: int) -> bool:
+    info = await bus.js.consumer_info("COMMANDS", SUBJECT.durable())
+    return info.num_ack_pending == number
 
 
 async def _count(bus: Bus, stream: str, number: int) -> bool:

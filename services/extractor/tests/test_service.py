@@ -195,7 +195,7 @@ class TestRoom:
         self, catalog: Catalog, disk: Disk, tiny: Artifact
     ) -> None:
         disk.extra["max_resident_models"] = 1
-        dataset = disk.dataset([[1, 2]] * 20_000, "input_ids")
+        dataset = disk.dataset([[n % 500, n // 500] for n in range(20_000)], "input_ids")
         work = plan_order(tiny, dataset, column="input_ids", hook_points=POINTS[:1])
         there = place_order(tiny, model_id=work.model_id)
         waiting, again = place_order(tiny), place_order(tiny, model_id=work.model_id)
