@@ -260,6 +260,33 @@ async def test_doubled_reports_count_once(world: World) -> None:
     assert commit.shards == 2
 
 
+async def test_what_the_disk_would_not_hold_is_refused_before_anything_is_run(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0, 1])
+    needed = 2 * 1000 * (64 * 4 + 4)
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=needed - 1)
+    await world.plan()
+    event = await world.event(subjects.EXTRACTION_FAILED)
+    assert event["error"]["code"] == "INSUFFICIENT_STORAGE"
+    assert event["error"]["details"]["required_bytes"] == needed
+    assert event["error"]["details"]["available_bytes"] == needed - 1
+    assert "fewer samples" in event["error"]["details"]["remedy"]
+    assert (await world.extraction(accepted.extraction_id)).status == "failed"
+    assert await world.pending(subjects.WORK_SHARD) == 0
+
+
+async def test_what_just_fits_the_disk_is_captured(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0, 1])
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=2 * 1000 * (64 * 4 + 4))
+    await world.plan()
+    await world.capture()
+    await world.commit()
+    await world.event(subjects.EXTRACTION_COMPLETED)
+
+
 async def test_a_commit_that_lost_a_column_fails(world: World) -> None:
     model, dataset = await world.ready_model(), await world.ready_dataset()
     await world.request(model.id, dataset.id, [0, 1])

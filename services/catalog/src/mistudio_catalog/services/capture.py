@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mistudio_catalog.domain import ending, extracting, orders
+from mistudio_catalog.domain import disk, ending, extracting, orders
 from mistudio_catalog.domain.cache import Store
 from mistudio_catalog.domain.extraction import (
     Extent,
@@ -15,7 +15,7 @@ from mistudio_catalog.domain.extraction import (
 from mistudio_catalog.domain.outgoing import Effects
 from mistudio_catalog.storage.database import Transaction
 from mistudio_contracts import reports
-from mistudio_contracts.errors import ErrorBody, ErrorCode
+from mistudio_contracts.errors import ErrorBody, ErrorCode, InsufficientStorage
 
 from .context import Context
 from .stores import Stores
@@ -44,10 +44,26 @@ class Capture:
             capturing, effects = extracting.planned(extraction, report, shards, now)
             if capturing is extraction:
                 return
+            try:
+                await self._refuse_too_much(tx, extraction, report)
+            except InsufficientStorage as error:
+                await self._save(tx, *ending.failed(extraction, error.body(), now))
+                await self._stores.abandon(tx, extraction)
+                self._context.wake()
+                return
             await tx.shards.insert(extraction.id, shards)
             await tx.send(effects)
             await self._go_on(tx, capturing)
         self._context.wake()
+
+    async def _refuse_too_much(
+        self, tx: Transaction, extraction: ExtractionState, report: reports.ExtractionPlannedReport
+    ) -> None:
+        model = await tx.models.get(extraction.model_id)
+        if model is None or model.hook_points is None:
+            return
+        needed = disk.bytes_to_write(report, model.hook_points, extraction.dtype)
+        disk.refuse_too_much(needed, await tx.devices.of_pool(extraction.pool))
 
     async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> bool:
         """Order the next shards; after the last, the commit. Return whether that was it."""
