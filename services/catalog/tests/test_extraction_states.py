@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -168,6 +169,37 @@ class Extracting(RuleBasedStateMachine):
 
 Extracting.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 test_an_extraction_keeps_its_promises = Extracting.TestCase
+
+
+class TestTimeLeft:
+    """Told at the pace of what is computed, once there is one."""
+
+    @staticmethod
+    def capturing(there: int) -> ExtractionState:
+        state, _ = extracting.begin(waiting(), ARTIFACT, DATASET, "c" * 32, "task_1", 100, START)
+        report = plan(10, there)
+        state, _ = extracting.planned(state, report, shards_of(report.shards), START)
+        return state
+
+    @pytest.mark.parametrize("there", [0, 5])
+    def test_neither_placing_nor_the_cache_belongs_to_the_pace(self, there: int) -> None:
+        state = self.capturing(there)
+        assert state.seconds_left is None
+        # The model took a minute to place; then there are two samples a second.
+        for second in range(11):
+            now = START + timedelta(seconds=60 + second)
+            state, _ = extracting.progressed(state, 2 * (second + 1), now)
+            left = 100 - 10 * there - 2 * (second + 1)
+            expected = None if second == 0 else pytest.approx(left / 2)
+            assert state.seconds_left == expected
+
+    def test_it_is_told_with_progress_and_ends_with_the_capture(self) -> None:
+        state = self.capturing(0)
+        state, _ = extracting.progressed(state, 10, START)
+        state, told = extracting.progressed(state, 20, START + timedelta(seconds=5))
+        assert [each.payload.seconds_left for each in told] == [pytest.approx(40)]
+        over, _ = ending.failed(state, MiStudioError("no").body(), START)
+        assert over.seconds_left is None
 
 
 def test_progress_is_told_at_every_five_percent_or_two_seconds() -> None:

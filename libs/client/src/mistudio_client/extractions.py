@@ -21,12 +21,16 @@ _ENDS = frozenset({"extraction:completed", "extraction:failed", "extraction:canc
 
 @dataclass(frozen=True)
 class Step:
-    """Where an extraction is; ``total`` is None until its samples were counted."""
+    """Where an extraction is.
+
+    ``total`` is None until its samples were counted, ``seconds_left`` until there is a pace.
+    """
 
     status: ExtractionStatus
     progress: float
     samples: int
     total: int | None
+    seconds_left: float | None = None
 
 
 OnStep = Callable[[Step], None]
@@ -176,7 +180,13 @@ class Extractions:
         def on_state(found: Extraction) -> None:
             if on_progress is not None:
                 on_progress(
-                    Step(found.status, found.progress, found.samples_processed, found.total_samples)
+                    Step(
+                        found.status,
+                        found.progress,
+                        found.samples_processed,
+                        found.total_samples,
+                        found.seconds_left,
+                    )
                 )
 
         def on_frame(frame: Frame) -> None:
@@ -188,6 +198,7 @@ class Extractions:
                         float(data["progress"]),
                         int(data["samples_processed"]),
                         int(data["total_samples"]),
+                        data.get("seconds_left"),
                     )
                 )
 

@@ -116,6 +116,9 @@ class ExtractionProgress(ExtractionEvent):
     progress: Percent
     samples_processed: int = Field(ge=0)
     total_samples: int = Field(ge=0)
+    seconds_left: float | None = Field(
+        default=None, ge=0, description="At the pace so far; null until there is one."
+    )
 
 
 class ExtractionShardCompleted(ExtractionEvent):

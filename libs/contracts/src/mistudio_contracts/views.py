@@ -131,6 +131,11 @@ class Extraction(Value):
         default=None, description="[tokens, width] of each column; null where widths differ."
     )
     extraction_time_seconds: float | None = None
+    seconds_left: float | None = Field(
+        default=None,
+        ge=0,
+        description="At the pace so far; null until there is one, and after the end.",
+    )
     error: ErrorBody | None = None
     created_at: UtcDatetime
     started_at: UtcDatetime | None = None

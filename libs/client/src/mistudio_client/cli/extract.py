@@ -113,7 +113,8 @@ def _onto(bar: StepBar) -> Callable[[Step], None]:
 
 def _what(step: Step) -> str:
     if step.status is ExtractionStatus.EXTRACTING and step.total:
-        return f"{step.samples:,} of {step.total:,} samples"
+        left = "" if step.seconds_left is None else f", {human.duration(step.seconds_left)} left"
+        return f"{step.samples:,} of {step.total:,} samples{left}"
     return step.status.value
 
 

@@ -79,6 +79,7 @@ def _show(found: Extraction, *, as_json: bool) -> None:
             ("id", found.extraction_id),
             ("status", found.status.value),
             ("progress", f"{found.progress:.0f} % ({found.samples_processed:,} of {total})"),
+            ("time left", human.duration(found.seconds_left)),
             ("model", found.model_id),
             ("dataset", found.dataset_id),
             ("hook points", short(found.hook_points)),

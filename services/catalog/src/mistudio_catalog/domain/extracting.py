@@ -98,7 +98,7 @@ def progressed(extraction: ExtractionState, live_samples: int, now: datetime) ->
     """Count ``live_samples`` of shards under way; told at every 5 % or 2 s, never backwards."""
     if extraction.phase is not ExtractionPhase.CAPTURING:
         return extraction, ()
-    counted = replace(_counted(extraction, live_samples), heard_at=now)
+    counted = _counted(replace(extraction, heard_at=now), live_samples)
     gained = counted.progress - extraction.told_progress
     silent = (
         extraction.told_at is None or (now - extraction.told_at).total_seconds() >= _TELL_SECONDS
@@ -139,11 +139,16 @@ def _counted(extraction: ExtractionState, live_samples: int) -> ExtractionState:
     done = min(extraction.samples_captured + live_samples, total)
     processed = max(done, extraction.samples_processed)
     percent = min(100.0 * processed / total, BEFORE_COMPLETION)
-    return replace(
+    counted = replace(
         extraction,
         samples_processed=processed,
         progress=max(extraction.progress, percent),
     )
+    # What the cache had came at no pace at all: the first samples after it begin one.
+    begun = processed > extraction.samples_processed and extraction.told_at is not None
+    if extraction.paced_at is None and begun:
+        return replace(counted, paced_at=counted.heard_at, paced_samples=processed)
+    return counted
 
 
 def _tell(extraction: ExtractionState, now: datetime) -> Step:
@@ -155,6 +160,7 @@ def _tell(extraction: ExtractionState, now: datetime) -> Step:
         progress=told.progress,
         samples_processed=told.samples_processed,
         total_samples=told.total_samples or 0,
+        seconds_left=told.seconds_left,
         timestamp=now,
     )
     return told, (Outgoing(subjects.EXTRACTION_PROGRESS, event, told.id),)

@@ -77,7 +77,8 @@ class ExtractionState:
 
     ``rows_considered`` is how many rows of the dataset are taken; ``total_samples`` how many of
     them tokenisation kept. ``samples_captured`` counts whole shards, ``samples_processed`` what
-    was told, live parts included.
+    was told, live parts included. ``paced_at`` is when the first samples were heard of, of which
+    there were ``paced_samples`` then: placing the model belongs to no pace.
     """
 
     id: str
@@ -119,6 +120,21 @@ class ExtractionState:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     heard_at: datetime | None = None
+    paced_at: datetime | None = None
+    paced_samples: int = 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to go at the pace so far; None before there is one, and after the end."""
+        if self.phase is not ExtractionPhase.CAPTURING or self.total_samples is None:
+            return None
+        if self.paced_at is None or self.heard_at is None:
+            return None
+        done = self.samples_processed - self.paced_samples
+        seconds = (self.heard_at - self.paced_at).total_seconds()
+        if done <= 0 or seconds <= 0:
+            return None
+        return (self.total_samples - self.samples_processed) * seconds / done
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ def extraction(state: ExtractionState) -> views.Extraction:
         file_size_bytes=state.file_size_bytes,
         activation_shape=_shape(state.total_tokens, state.width),
         extraction_time_seconds=state.extraction_time_seconds,
+        seconds_left=state.seconds_left,
         error=state.error,
         created_at=state.created_at,
         started_at=state.started_at,

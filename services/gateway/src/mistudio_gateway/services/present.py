@@ -72,6 +72,7 @@ def _extraction(extraction: Extraction) -> tuple[Step, PublicEvent]:
         progress=extraction.progress,
         samples_processed=extraction.samples_processed,
         total_samples=extraction.total_samples or 0,
+        seconds_left=extraction.seconds_left,
         timestamp=extraction.updated_at,
     )
     step = Step(extraction.extraction_id, extraction.extraction_id, extraction.progress)

@@ -5,14 +5,15 @@ INSERT INTO extractions (
     progress, told_progress, told_at, samples_processed, samples_captured, total_samples,
     total_tokens, skipped, shards_total, shards_completed, shards_computed, cached, cache_id,
     storage_path, file_size_bytes, width, extraction_time_seconds, error, started_at,
-    completed_at, heard_at
+    completed_at, heard_at, paced_at, paced_samples
 ) VALUES (
     :id, :pool, :model_id, :dataset_id, :actor, :hook_points, :dtype, :tokenization,
     :rows_considered, :created_at, :updated_at, :batch_size, :status, :phase, :task_id,
     :artifact, :dataset, :store_key, :progress, :told_progress, :told_at, :samples_processed,
     :samples_captured, :total_samples, :total_tokens, :skipped, :shards_total,
     :shards_completed, :shards_computed, :cached, :cache_id, :storage_path, :file_size_bytes,
-    :width, :extraction_time_seconds, :error, :started_at, :completed_at, :heard_at
+    :width, :extraction_time_seconds, :error, :started_at, :completed_at, :heard_at,
+    :paced_at, :paced_samples
 );
 
 -- name: save_extraction!
@@ -44,7 +45,9 @@ UPDATE extractions SET
     error = :error,
     started_at = :started_at,
     completed_at = :completed_at,
-    heard_at = :heard_at
+    heard_at = :heard_at,
+    paced_at = :paced_at,
+    paced_samples = :paced_samples
 WHERE id = :id;
 
 
