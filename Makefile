@@ -63,5 +63,5 @@ up: setup ## Start the embedded stack in the foreground
 
 .PHONY: clean
 clean: ## Remove caches and the venv
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
