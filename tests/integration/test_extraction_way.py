@@ -195,6 +195,29 @@ def test_samples_longer_than_asked_for_are_counted_or_cut_but_never_in_silence(
     assert int(np.diff(store.offsets).max()) == 12
 
 
+def test_long_samples_become_windows_whose_values_are_those_of_the_windows_alone(
+    site: Site, tiny_model: TinyModel, ragged: Path
+) -> None:
+    model = site.ready_model(tiny_model("llama"))
+    done = site.extract(
+        model["id"],
+        dataset_id=site.upload(ragged)["id"],
+        layer_indices=[-1],
+        tokenization={"max_length": 12, "stride": 8},
+    )
+    assert done["status"] == "completed", done["error"]
+    assert done["skipped"]["too_long"] == 0
+    assert done["total_samples"] > 40
+    store = mistudio_activations.open(done["storage_path"])
+    assert sorted(set(store.sample_ids.tolist())) == list(range(40))
+    assert set((store.starts % 8).tolist()) == {0}
+    samples = [store.sample(i)["input_ids"].tolist() for i in range(store.samples)]
+    assert max(map(len, samples)) == 12
+    column = store["layers.3.resid_post"]
+    for i, expected in enumerate(resid_post(tiny_model("llama"), samples, [3])[3]):
+        assert relative_error(column.sample(i), expected) <= 1e-5
+
+
 def test_a_cache_is_listed_downloaded_and_deleted(
     site: Site, tiny_model: TinyModel, ragged: Path, home: Path
 ) -> None:

@@ -65,6 +65,24 @@ def small_store(store: Path, dtype: str = "float32") -> NDArray[Any]:
     return rows
 
 
+def test_windows_of_a_row_know_where_they_begin_and_older_shards_begin_at_0(
+    tmp_path: Path,
+) -> None:
+    ids, offsets = np.arange(5, dtype=np.int32), offsets_of([2, 2, 1])
+    whole = ma.write_tokens(tmp_path, 0, ids, offsets, np.array([0, 1, 2]))
+    cut = ma.write_tokens(tmp_path, 1, ids, offsets, np.array([3, 3, 4]), np.array([0, 2, 0]))
+    files = [
+        write_column(tmp_path, "embed", n, rows_of(5, 2, "float32"), "float32") for n in (0, 1)
+    ]
+    ma.commit(tmp_path, columns={"embed": files}, token_shards=[whole, cut], info=INFO)
+    store = ma.open(tmp_path)
+    assert store.sample_ids.tolist() == [0, 1, 2, 3, 3, 4]
+    assert store.starts.tolist() == [0, 0, 0, 0, 2, 0]
+    assert store.view(5).starts.tolist() == [0, 0, 0, 0, 2]
+    with pytest.raises(ma.ActivationsError, match="one start a sample"):
+        ma.write_tokens(tmp_path, 2, ids, offsets, np.array([5, 6, 7]), np.array([0]))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_rows_come_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     rows = small_store(tmp_path / "s", dtype)

@@ -326,7 +326,21 @@ class TestExtract:
             "add_special_tokens": False,
             "max_length": 64,
             "truncate": True,
+            "stride": None,
         }
+
+    def test_windows_are_asked_for_by_their_stride(self, site: Site, mistudio: Run) -> None:
+        mistudio("models", "add", "gpt2")
+        mistudio("datasets", "add", "wikitext")
+        asked = ("extract", "gpt2", "wikitext", "--layers", "0", "--max-length", "64", "--detach")
+
+        mistudio(*asked, "--stride", "32")
+
+        command = site.catalog.rows.requests[-1].command  # type: ignore[attr-defined]
+        assert command["tokenization"]["stride"] == 32
+        both = mistudio(*asked, "--stride", "32", "--truncate")
+        assert both.exit_code == 1
+        assert "tokenization.stride" in both.stderr
 
     def test_a_layer_that_the_model_has_not_is_refused(self, mistudio: Run) -> None:
         mistudio("models", "add", "gpt2")

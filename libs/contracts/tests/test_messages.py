@@ -135,8 +135,31 @@ def test_a_store_key_changes_with_what_decides_the_values_and_with_nothing_else(
         store_key("a" * 32, "b" * 32, Tokenization(column="body"), Dtype.FLOAT32),
         store_key("a" * 32, "b" * 32, Tokenization(column="text", truncate=True), Dtype.FLOAT32),
         store_key("a" * 32, "b" * 32, Tokenization(column="text"), Dtype.FLOAT16),
+        store_key("a" * 32, "b" * 32, Tokenization(column="text", stride=64), Dtype.FLOAT32),
+        store_key("a" * 32, "b" * 32, Tokenization(column="text", stride=32), Dtype.FLOAT32),
     }
-    assert len(others | {base}) == 6
+    assert len(others | {base}) == 8
+
+
+def test_stores_that_are_older_than_windows_keep_their_key() -> None:
+    how = Tokenization(column="text", max_length=128)
+    assert store_key("a" * 32, "b" * 32, how, Dtype.FLOAT32) == "43db4fcdeae6153cffc40c0fb910a4a1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"stride": 8, "truncate": True}, "truncated or cut into windows"),
+        ({"stride": 9, "max_length": 8}, "would leave gaps"),
+        ({"stride": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_windows_that_make_no_sense_are_refused_at_the_stride(
+    asked: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValidationError, match=complaint) as caught:
+        extraction(layer_indices=[0], tokenization=asked)
+    assert caught.value.errors()[0]["loc"] == ("tokenization", "stride")
 
 
 class TestBreakingChanges:

@@ -144,6 +144,12 @@ def test_a_length_beyond_the_context_is_refused() -> None:
     assert error.details["context_length"] == 128
 
 
+def test_windows_of_the_models_context_must_leave_no_gap() -> None:
+    assert refusal(tokenization={"stride": 129}).details["field"] == "tokenization.stride"
+    found = resolve(command(tokenization={"stride": 128}), READY, DATASET, "alice", START)
+    assert (found.tokenization.max_length, found.tokenization.stride) == (128, 128)
+
+
 def test_more_samples_than_there_are_means_all() -> None:
     assert resolve(command(sample_count=10**9), READY, DATASET, "a", START).rows_considered == 100
     assert resolve(command(sample_count=7), READY, DATASET, "a", START).rows_considered == 7

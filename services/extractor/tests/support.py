@@ -149,4 +149,5 @@ def commit_order(plan: PlanExtraction, planned: ExtractionPlannedReport) -> Comm
         tokens=planned.tokens,
         skipped=planned.skipped,
         shards=len(planned.shards),
+        rows_considered=plan.sample_count or plan.dataset.sample_count,
     )

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,22 @@ def refused(plan: Plan, order: PlanExtraction, reason: str) -> InvalidInput:
     return caught.value
 
 
+def begin_every_text(model: Path) -> None:
+    """Let a tokenizer put the token 0 before each text."""
+    path = model / "tokenizer.json"
+    known = json.loads(path.read_text())
+    begin = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+    known["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [begin, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {
+            "<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}
+        },
+    }
+    path.write_text(json.dumps(known))
+
+
 class TestTokenising:
     def test_text_becomes_what_the_models_tokenizer_makes_of_it(
         self, disk: Disk, tiny: Artifact, plan: Plan
@@ -96,18 +113,7 @@ class TestTokenising:
     def test_special_tokens_are_added_when_asked_for(
         self, disk: Disk, tiny: Artifact, plan: Plan
     ) -> None:
-        path = disk.directory(tiny) / "tokenizer.json"
-        known = json.loads(path.read_text())
-        begin = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
-        known["post_processor"] = {
-            "type": "TemplateProcessing",
-            "single": [begin, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
-            "special_tokens": {
-                "<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}
-            },
-        }
-        path.write_text(json.dumps(known))
+        begin_every_text(disk.directory(tiny))
         dataset = disk.dataset(["one two"])
         with_them = plan_order(tiny, dataset)
         plain = plan_order(
@@ -156,6 +162,83 @@ class TestTokenising:
         )
         report = plan(order)
         assert (report.samples, report.skipped.empty) == (2, 1)
+
+
+class TestWindows:
+    """Long rows in windows, only when asked for."""
+
+    @pytest.mark.parametrize(
+        ("stride", "expected"),
+        [
+            (4, [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]),
+            (2, [[1, 2, 3, 4], [3, 4, 5, 6], [5, 6, 7, 8], [7, 8, 9, 10]]),
+            (3, [[1, 2, 3, 4], [4, 5, 6, 7], [7, 8, 9, 10]]),
+        ],
+    )
+    def test_windows_begin_a_stride_apart_and_the_last_is_kept(
+        self, disk: Disk, tiny: Artifact, plan: Plan, stride: int, expected: list[list[int]]
+    ) -> None:
+        how = Tokenization(column="input_ids", max_length=4, stride=stride)
+        dataset = disk.dataset([[9], list(range(1, 11)), [], [7, 8]], "input_ids")
+        order = plan_order(tiny, dataset, tokenization=how)
+        report = plan(order)
+        assert samples_of(disk, order, 0) == [[9], *expected, [7, 8]]
+        assert (report.skipped.empty, report.skipped.too_long) == (1, 0)
+        path = disk.store(order) / "tokens" / "00000.safetensors"
+        many = len(expected)
+        assert map_tensor(path, "sample_ids").tolist() == [0, *[1] * many, 3]
+        assert map_tensor(path, "starts").tolist() == [0, *(stride * n for n in range(many)), 0]
+
+    def test_every_window_has_the_special_tokens_and_max_length_counts_them(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        begin_every_text(disk.directory(tiny))
+        dataset = disk.dataset(["one two three four five six seven eight", "one"])
+        plain = plan_order(
+            tiny, dataset, tokenization=Tokenization(column="text", add_special_tokens=False)
+        )
+        plan(plain)
+        text, short = samples_of(disk, plain, 0)
+        order = plan_order(
+            tiny, dataset, tokenization=Tokenization(column="text", max_length=4, stride=4)
+        )
+        plan(order)
+        *cut, last = samples_of(disk, order, 0)
+        assert last == [0, *short]
+        assert all(window[0] == 0 and len(window) <= 4 for window in cut)
+        assert [token for window in cut for token in window[1:]] == text, "nothing is lost or twice"
+        path = disk.store(order) / "tokens" / "00000.safetensors"
+        assert map_tensor(path, "starts").tolist()[:3] == [0, 3, 6], "counted in the text"
+
+    def test_windows_of_one_row_may_lie_in_several_shards_and_fewer_rows_are_a_prefix(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        how = Tokenization(column="input_ids", max_length=4, stride=4)
+        dataset = disk.dataset([list(range(1, 15)), [], [5], [6]], "input_ids")
+        order = plan_order(tiny, dataset, tokenization=how, shard_tokens=8, sample_count=3)
+        first = plan(order)
+        assert [cut.samples for cut in first.cuts] == [2, 3]
+        commit_columns(disk, order, first)
+        part = plan(plan_order(tiny, dataset, tokenization=how, shard_tokens=8, sample_count=1))
+        assert (part.samples, part.tokens) == (4, 14)
+        assert all(shard.hook_points == [] for shard in part.shards)
+        grown = plan(plan_order(tiny, dataset, tokenization=how, shard_tokens=8))
+        assert [cut.samples for cut in grown.cuts] == [2, 3, 1], "only the new row is cut"
+
+    def test_windows_without_room_for_text_are_refused(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        begin_every_text(disk.directory(tiny))
+        how = Tokenization(column="text", max_length=1, stride=1)
+        order = plan_order(tiny, disk.dataset(["one two"]), tokenization=how)
+        assert refused(plan, order, "no_room_for_text").details["field"].endswith("max_length")
+
+    def test_a_stride_beyond_the_models_context_is_refused(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        how = Tokenization(column="text", stride=257)
+        order = plan_order(tiny, disk.dataset(["one two"]), tokenization=how)
+        assert refused(plan, order, "leaves_gaps").details["field"] == "tokenization.stride"
 
 
 class TestBadInput:

@@ -16,7 +16,7 @@ from .commit import STATS, sha256_of
 from .errors import ColumnNotFound, StoreCorrupt, StoreNotFound
 from .manifest import ColumnEntry, Manifest, read_manifest
 from .pieces import Pieces
-from .rawfile import STORE_DTYPES, map_tensor
+from .rawfile import STORE_DTYPES, map_tensor, read_specs
 from .statistics import ColumnStats
 
 if TYPE_CHECKING:
@@ -170,6 +170,15 @@ class ActivationStore:
         return np.concatenate(parts)[: self.samples] if parts else np.empty(0, np.int64)
 
     @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """int64 ``[samples]``: where each sample begins among the tokens of its row.
+
+        0 but in windows of longer rows; special tokens that the tokenizer added are not counted.
+        """
+        parts = [_starts(self.path / s.path, s.samples) for s in self.manifest.tokens]
+        return np.concatenate(parts)[: self.samples] if parts else np.empty(0, np.int64)
+
+    @cached_property
     def input_ids(self) -> NDArray[np.int32]:
         """int32 ``[tokens]``: the samples end to end."""
         return self.input_ids_between(0, self.tokens)
@@ -284,6 +293,12 @@ class ActivationStore:
 
     def __repr__(self) -> str:
         return f"<ActivationStore {self.samples} samples, {self.tokens} tokens, {self.columns}>"
+
+
+def _starts(path: Path, samples: int) -> NDArray[np.int64]:
+    if "starts" not in read_specs(path):
+        return np.zeros(samples, np.int64)
+    return map_tensor(path, "starts")
 
 
 def _bounds(offsets: NDArray[np.int64], index: int) -> tuple[int, int]:

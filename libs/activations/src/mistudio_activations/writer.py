@@ -243,6 +243,7 @@ def write_tokens(
     input_ids: NDArray[np.int32],
     offsets: NDArray[np.int64],
     sample_ids: NDArray[np.int64],
+    starts: NDArray[np.int64] | None = None,
 ) -> ShardFile:
     """Write a token shard.
 
@@ -258,6 +259,8 @@ def write_tokens(
         int64 ``[samples + 1]``, where each sample begins within the shard.
     sample_ids
         int64 ``[samples]``, the dataset row of each.
+    starts
+        int64 ``[samples]``, where in its row each begins; None where every one begins at 0.
 
     Raises
     ------
@@ -268,13 +271,16 @@ def write_tokens(
     """
     if offsets[0] != 0 or offsets[-1] != input_ids.size or sample_ids.size != offsets.size - 1:
         raise ActivationsError("offsets, input_ids and sample_ids do not fit together")
-    content = pack(
-        {
-            "input_ids": input_ids.astype(np.int32, copy=False),
-            "offsets": offsets.astype(np.int64, copy=False),
-            "sample_ids": sample_ids.astype(np.int64, copy=False),
-        }
-    )
+    tensors: dict[str, NDArray[Any]] = {
+        "input_ids": input_ids.astype(np.int32, copy=False),
+        "offsets": offsets.astype(np.int64, copy=False),
+        "sample_ids": sample_ids.astype(np.int64, copy=False),
+    }
+    if starts is not None:
+        if starts.size != sample_ids.size:
+            raise ActivationsError("there must be one start a sample")
+        tensors["starts"] = starts.astype(np.int64, copy=False)
+    content = pack(tensors)
     path = store_dir / TOKENS / shard_name(index)
     with storage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)

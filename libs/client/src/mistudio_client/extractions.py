@@ -57,6 +57,7 @@ class Extractions:
         add_special_tokens: bool = True,
         max_length: int | None = None,
         truncate: bool = False,
+        stride: int | None = None,
     ) -> ExtractionAccepted:
         """Ask for the activations of a model over a dataset.
 
@@ -85,6 +86,9 @@ class Extractions:
             Most tokens of a sample; None for the model's context.
         truncate
             Cut longer samples; otherwise they are left out and counted.
+        stride
+            Cut longer samples into windows of ``max_length`` that begin so many tokens apart, each
+            with the tokenizer's own special tokens; not together with ``truncate``.
 
         Returns
         -------
@@ -101,6 +105,7 @@ class Extractions:
             "add_special_tokens": add_special_tokens,
             "max_length": max_length,
             "truncate": truncate,
+            "stride": stride,
         }
         body: dict[str, Any] = {
             "dataset_id": dataset_id,

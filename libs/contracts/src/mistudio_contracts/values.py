@@ -7,7 +7,7 @@ import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from .base import Fingerprint, Identifier, Value
 from .errors import ErrorBody
@@ -132,13 +132,39 @@ class Tokenization(Value):
     """How text becomes ``input_ids``. Part of what identifies a cache.
 
     ``max_length`` null means the model's context. A longer sample is cut to ``max_length`` when
-    ``truncate``; else it is left out and counted.
+    ``truncate``, or into windows of ``max_length`` when ``stride`` is given; else it is left out
+    and counted.
+
+    Each window is a sample of its own, whose positions count from 0. The next one begins ``stride``
+    tokens of the text later, or where this one ends if that is earlier: a ``stride`` of
+    ``max_length`` gives windows that follow each other, a smaller one windows that overlap (what
+    tokenizers call their own ``stride`` is that overlap). The last window may be shorter. With
+    ``add_special_tokens`` every window has those of the tokenizer, such as a beginning of sequence,
+    and ``max_length`` counts them. Ready-made ids are cut as they are.
     """
 
     column: str | None = Field(default=None, max_length=200)
     add_special_tokens: bool = True
     max_length: int | None = Field(default=None, ge=1, le=1_048_576)
     truncate: bool = False
+    stride: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_048_576,
+        description="Cut longer samples into windows that begin so many tokens apart.",
+    )
+
+    @field_validator("stride")
+    @classmethod
+    def _leaves_no_gap(cls, stride: int | None, info: ValidationInfo) -> int | None:
+        if stride is None:
+            return None
+        if info.data.get("truncate"):
+            raise ValueError("a sample is either truncated or cut into windows, not both")
+        length = info.data.get("max_length")
+        if length is not None and stride > length:
+            raise ValueError(f"windows of {length} tokens, {stride} apart, would leave gaps")
+        return stride
 
 
 class DatasetRef(Value):
@@ -239,10 +265,14 @@ def store_key(model: Fingerprint, dataset: Fingerprint, how: Tokenization, dtype
     fingerprint (weights, config and tokenizer), the dataset's, the tokenisation and the dtype.
     The sample count is left out on purpose: fewer samples are a view of the same store.
     """
+    tokenization = how.model_dump(mode="json")
+    if how.stride is None:
+        # Stores are older than windows: what asks for none keeps its key.
+        del tokenization["stride"]
     recipe = {
         "model": model,
         "dataset": dataset,
-        "tokenization": how.model_dump(mode="json"),
+        "tokenization": tokenization,
         "dtype": dtype.value,
     }
     canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()

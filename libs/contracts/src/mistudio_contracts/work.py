@@ -109,6 +109,11 @@ class CommitExtraction(WorkOrder):
     tokens: int = Field(ge=1)
     skipped: Skipped = Skipped()
     shards: int = Field(ge=1, description="The store's first so many.")
+    rows_considered: int | None = Field(
+        default=None,
+        ge=1,
+        description="Dataset rows that became these samples; null where each became one at most.",
+    )
 
 
 class EvictStore(WorkOrder):

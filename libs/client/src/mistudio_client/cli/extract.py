@@ -47,6 +47,12 @@ def extract(
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Cut longer samples instead of leaving them out.")
     ] = False,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Cut longer samples into windows that begin so many tokens apart."
+        ),
+    ] = None,
     no_special_tokens: Annotated[
         bool, typer.Option("--no-special-tokens", help="Do not let the tokenizer add its own.")
     ] = False,
@@ -78,6 +84,7 @@ def extract(
             add_special_tokens=not no_special_tokens,
             max_length=max_length,
             truncate=truncate,
+            stride=stride,
         )
         if detach:
             if as_json:

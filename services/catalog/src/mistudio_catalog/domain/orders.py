@@ -88,5 +88,6 @@ def commit_order(extraction: ExtractionState) -> Effects:
         tokens=extraction.total_tokens,
         skipped=extraction.skipped,
         shards=extraction.shards_total,
+        rows_considered=extraction.rows_considered,
     )
     return (Outgoing(subjects.WORK_COMMIT, message, extraction.id, extraction.pool),)

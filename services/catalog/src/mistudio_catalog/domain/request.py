@@ -97,11 +97,13 @@ def _dtype(model: ModelState) -> Dtype:
 
 
 def _tokenization(asked: Tokenization, model: ModelState, dataset: DatasetState) -> Tokenization:
+    column, length = _column(asked, dataset), _max_length(asked, model)
     return Tokenization(
-        column=_column(asked, dataset),
+        column=column,
         add_special_tokens=asked.add_special_tokens,
-        max_length=_max_length(asked, model),
+        max_length=length,
         truncate=asked.truncate,
+        stride=_stride(asked, length),
     )
 
 
@@ -141,3 +143,17 @@ def _max_length(asked: Tokenization, model: ModelState) -> int | None:
             remedy=f"Choose at most {context}.",
         )
     return asked.max_length or context
+
+
+def _stride(asked: Tokenization, length: int | None) -> int | None:
+    # With a max_length of its own the request was checked when it was read.
+    if asked.stride is not None and length is not None and asked.stride > length:
+        raise InvalidInput(
+            f"Windows of the model's context, {length} tokens, that begin {asked.stride} tokens "
+            "apart would leave gaps.",
+            field="tokenization.stride",
+            reason="leaves_gaps",
+            context_length=length,
+            remedy=f"Choose at most {length}.",
+        )
+    return asked.stride

@@ -63,8 +63,10 @@ class Committing:
 
     def _info(self, order: CommitExtraction, store: Path) -> dict[str, object]:
         facts = self._layout.artifact_facts(order.artifact)
-        # Each row considered is either a sample or was left out.
-        considered = order.samples + order.skipped.empty + order.skipped.too_long
+        considered = order.rows_considered
+        if considered is None:
+            # Each row considered is either a sample or was left out.
+            considered = order.samples + order.skipped.empty + order.skipped.too_long
         before = read_manifest(store)
         known = int(before.info.get(ROWS_CONSIDERED, 0)) if before else 0
         return {

@@ -108,7 +108,8 @@ class Planning:
             self._layout.dataset(order.dataset), done_rows, wanted, left_out, should_stop
         )
         pieces = enumerate(cut(samples, order.shard_tokens), shards_there)
-        new = [_write(store, index, piece) for index, piece in pieces]
+        cut_up = order.tokenization.stride is not None
+        new = [_write(store, index, piece, with_starts=cut_up) for index, piece in pieces]
         if shards_there or new:
             skipped_rows.save(store, left_out)
         return new
@@ -123,11 +124,14 @@ def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardC
     return max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0))), cuts
 
 
-def _write(store: Path, index: int, piece: Cut) -> ShardCut:
-    offsets = np.cumsum([0, *map(len, piece.ids)], dtype=np.int64)
-    ids = np.concatenate([np.array(sample, np.int32) for sample in piece.ids])
-    write_tokens(store, index, ids, offsets, np.array(piece.rows, np.int64))
-    return ShardCut(samples=len(piece.rows), tokens=int(ids.size))
+def _write(store: Path, index: int, piece: Cut, *, with_starts: bool) -> ShardCut:
+    samples = piece.samples
+    offsets = np.cumsum([0, *(len(sample.ids) for sample in samples)], dtype=np.int64)
+    ids = np.concatenate([sample.ids for sample in samples])
+    rows = np.array([sample.row for sample in samples], np.int64)
+    starts = np.array([sample.start for sample in samples], np.int64) if with_starts else None
+    write_tokens(store, index, ids, offsets, rows, starts)
+    return ShardCut(samples=len(samples), tokens=int(ids.size))
 
 
 def _prefix(store: Path, wanted: int) -> tuple[int, int]:

@@ -9,8 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.values import Tokenization
+from mistudio_extractor.domain.cutting import Sample, windows
 from mistudio_extractor.storage.datasets import Kind, rows
 from mistudio_extractor.storage.skipped import SkippedRows
 from mistudio_footprint import DecoderShape
@@ -43,6 +47,11 @@ class Tokenizing:
         The model's directory: its tokenizer and config.
     how
         The recipe. ``column`` must be named.
+
+    Raises
+    ------
+    InvalidInput
+        When windows would leave gaps.
     """
 
     def __init__(self, artifact: Path, how: Tokenization) -> None:
@@ -51,6 +60,8 @@ class Tokenizing:
         self._artifact, self._how = artifact, how
         self._vocab = shape.vocab
         self.longest = min(how.max_length or shape.context, shape.context)
+        if how.stride is not None and how.stride > self.longest:
+            raise _gaps(how.stride, self.longest)
 
     def samples(
         self,
@@ -59,8 +70,8 @@ class Tokenizing:
         end: int | None,
         skipped: SkippedRows,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Yield dataset row and tokens of each kept sample; note the others in ``skipped``.
+    ) -> Iterator[Sample]:
+        """Yield the samples of the kept rows; note the other rows in ``skipped``.
 
         Parameters
         ----------
@@ -76,8 +87,8 @@ class Tokenizing:
         Raises
         ------
         InvalidInput
-            When the column is missing or of no use, an id is outside the vocabulary, or the model
-            has no tokenizer.
+            When the column is missing or of no use, an id is outside the vocabulary, the model
+            has no tokenizer, or its windows make no sense.
         PlanStopped
             When ``should_stop`` said so.
         """
@@ -88,10 +99,27 @@ class Tokenizing:
             for row, ids in enumerate(found, start=first):
                 if not ids:
                     skipped.empty.append(row)
-                elif len(ids) > self.longest and not self._how.truncate:
-                    skipped.too_long.append(row)
+                elif len(ids) <= self.longest:
+                    yield Sample(row, 0, self._checked(ids, row, kind))
+                elif self._how.truncate:
+                    yield Sample(row, 0, self._checked(ids[: self.longest], row, kind))
+                elif self._how.stride is not None:
+                    yield from self._windows(self._checked(ids, row, kind), row, kind)
                 else:
-                    yield row, self._checked(ids[: self.longest], row, kind)
+                    skipped.too_long.append(row)
+
+    def _windows(self, ids: NDArray[np.int32], row: int, kind: Kind) -> Iterator[Sample]:
+        """Yield the windows of a row, each with the special tokens that the whole row has."""
+        assert self._how.stride is not None
+        before, after = (0, 0)
+        if kind == "text" and self._how.add_special_tokens:
+            before, after = _special_tokens(self._artifact)
+        head, text, tail = np.split(ids, [before, len(ids) - after])
+        room = self.longest - before - after
+        if room < 1:
+            raise _no_room(self.longest, before + after)
+        for start, end in windows(len(text), room, self._how.stride):
+            yield Sample(row, start, np.concatenate([head, text[start:end], tail]))
 
     def _column(self) -> str:
         if self._how.column is None:
@@ -103,9 +131,9 @@ class Tokenizing:
             )
         return self._how.column
 
-    def _checked(self, ids: list[int], row: int, kind: Kind) -> list[int]:
+    def _checked(self, ids: list[int], row: int, kind: Kind) -> NDArray[np.int32]:
         if None not in ids and min(ids) >= 0 and max(ids) < self._vocab:
-            return ids
+            return np.array(ids, np.int32)
         wrong = next(i for i in ids if i is None or not 0 <= i < self._vocab)
         own = "The model's tokenizer does not belong to it" if kind == "text" else "Tokenise again"
         raise InvalidInput(
@@ -151,6 +179,47 @@ def _tokenizer(artifact: Path) -> Any:
         # The tokenizers library raises bare exceptions for files it cannot read.
         log.warning("A tokenizer could not be read.", exc_info=error)
         raise _no_tokenizer("The model's tokenizer cannot be read.") from error
+
+
+@lru_cache(maxsize=4)
+def _special_tokens(artifact: Path) -> tuple[int, int]:
+    """Return how many special tokens the tokenizer puts before and after a text.
+
+    Found by comparison: what a tokenizer's post-processor does is written down in too many ways.
+    """
+    tokenizer = _tokenizer(artifact)
+    bare, full = (
+        tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"]
+        for added in (False, True)
+    )
+    for before in range(len(full) - len(bare) + 1):
+        if full[before : before + len(bare)] == bare:
+            return before, len(full) - before - len(bare)
+    raise InvalidInput(
+        "The special tokens of this model's tokenizer cannot be told from the text's.",
+        field="tokenization.add_special_tokens",
+        reason="special_tokens_unknown",
+        remedy="Ask for windows with add_special_tokens=false.",
+    )
+
+
+def _gaps(stride: int, longest: int) -> InvalidInput:
+    return InvalidInput(
+        f"Windows of the model's context, {longest} tokens, that begin {stride} tokens apart "
+        "would leave gaps.",
+        field="tokenization.stride",
+        reason="leaves_gaps",
+        remedy=f"Choose at most {longest}.",
+    )
+
+
+def _no_room(longest: int, special: int) -> InvalidInput:
+    return InvalidInput(
+        f"A window of {longest} tokens has no room beside {special} special ones.",
+        field="tokenization.max_length",
+        reason="no_room_for_text",
+        remedy=f"Choose a max_length of more than {special}, or add_special_tokens=false.",
+    )
 
 
 def _no_tokenizer(message: str) -> InvalidInput:

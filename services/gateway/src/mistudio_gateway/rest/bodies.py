@@ -124,6 +124,11 @@ class TokenizationOptions(Tokenization):
     add_special_tokens: Boolean = True
     max_length: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = None
     truncate: Boolean = False
+    stride: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = Field(
+        default=None,
+        description="Cut longer samples into windows of max_length that begin so many tokens "
+        "apart, at most max_length; not together with truncate.",
+    )
 
 
 class ExtractActivations(RestBody):
