@@ -235,19 +235,19 @@ class TestVisibility:
 import importlib, os, pathlib, signal
 import numpy as np
 import mistudio_activations as ma
-commit = importlib.import_module("mistudio_activations.commit")
+directory = importlib.import_module("mistudio_activations.directory")
 store = pathlib.Path({str(tmp_path / "s")!r})
-real = commit.write_atomically
+real = directory.write_atomically
 def killed(path, content):
     if path.name == "manifest.json":
         os.kill(os.getpid(), signal.SIGKILL)
     real(path, content)
-commit.write_atomically = killed
+directory.write_atomically = killed
 tokens = ma.write_tokens(store, 0, np.arange(2, dtype=np.int32), np.array([0, 2]), np.array([0]))
 with ma.ShardWriter(store, "c", 0, 2, 3, "float32") as writer:
     writer.write(0, np.ones((2, 3), np.float32))
     file = writer.close()
-commit.commit(store, columns={{"c": [file]}}, token_shards=[tokens], info={{}})
+ma.commit(store, columns={{"c": [file]}}, token_shards=[tokens], info={{}})
 """
         done = subprocess.run([sys.executable, "-c", script], check=False)
         assert done.returncode == -signal.SIGKILL

@@ -448,12 +448,12 @@ def test_a_full_disk_is_told_with_its_figures(
 ) -> None:
     import errno
 
-    from mistudio_activations import writer
+    from mistudio_activations import directory
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer, "write_atomically", full)
+    monkeypatch.setattr(directory, "write_atomically", full)
     with pytest.raises(InsufficientStorage) as caught:
         plan(plan_order(tiny, disk.dataset(["one two"])))
     assert caught.value.details["available_bytes"] >= 0

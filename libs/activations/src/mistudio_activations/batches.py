@@ -27,8 +27,6 @@ BLOCK_BYTES = 4 << 20
 BUFFER_BYTES = 256 << 20
 """Of all columns together; as much again is being read meanwhile."""
 
-READERS = 4
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -105,7 +103,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         size = self._options.batch_size
         left: Batch | None = None
-        with ThreadPoolExecutor(READERS) as readers:
+        with ThreadPoolExecutor(self._store.place.readers) as readers:
             for chunk in self._chunks(readers, self._given * size):
                 start = 0
                 while start < len(chunk):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -17,8 +16,8 @@ class ActivationsError(Exception):
 class StoreNotFound(ActivationsError):
     """There is no manifest, so nothing is visible there."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"no activation store at {path}")
+    def __init__(self, where: object) -> None:
+        super().__init__(f"no activation store at {where}")
 
 
 class StoreCorrupt(ActivationsError):

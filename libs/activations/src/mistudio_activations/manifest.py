@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .errors import StoreCorrupt
+from .places import MANIFEST, Where, place_of
 
-NAME = "manifest.json"
 SCHEMA_VERSION = 1
 
 _SHARD: dict[str, Any] = {
@@ -138,9 +137,9 @@ class Manifest:
             raise StoreCorrupt("the manifest cannot be read") from error
 
 
-def read_manifest(store_dir: Path) -> Manifest | None:
+def read_manifest(store: Where) -> Manifest | None:
     """Return a store's manifest, or None where nothing is visible yet."""
     try:
-        return Manifest.from_json((store_dir / NAME).read_bytes())
+        return Manifest.from_json(place_of(store).read(MANIFEST))
     except FileNotFoundError:
         return None

@@ -86,13 +86,50 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
     StoreCorrupt
         When the file is missing, or its header is not of this format.
     """
+    name = f"{path.parent.name}/{path.name}"
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= LONGEST_HEADER:
-                raise StoreCorrupt(f"{path.name} has no header")
-            header = json.loads(file.read(length))
-            size = os.fstat(file.fileno()).st_size
+            head = file.read(8)
+            head += file.read(header_length(name, head))
+            return parse_specs(name, head, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError as error:
+        raise StoreCorrupt(f"{name} is missing") from error
+
+
+def header_length(name: str, head: bytes) -> int:
+    """Return how long the JSON header is that follows the first 8 bytes of a file.
+
+    Raises
+    ------
+    StoreCorrupt
+        When it is of no length that a header has.
+    """
+    length = int.from_bytes(head[:8], "little")
+    if not 2 <= length <= LONGEST_HEADER:
+        raise StoreCorrupt(f"{name} has no header")
+    return length
+
+
+def parse_specs(name: str, head: bytes, size: int) -> dict[str, TensorSpec]:
+    """Return where each tensor of a file lies.
+
+    Parameters
+    ----------
+    name
+        Of the file, for messages.
+    head
+        Its first bytes, the whole header among them.
+    size
+        Of the file.
+
+    Raises
+    ------
+    StoreCorrupt
+        When the header is not of this format, or the file ends before its tensors do.
+    """
+    length = header_length(name, head)
+    try:
+        header = json.loads(head[8 : 8 + length])
         specs = {
             name: TensorSpec(
                 DTYPES[entry["dtype"]],
@@ -102,12 +139,10 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except FileNotFoundError as error:
-        raise StoreCorrupt(f"{path.parent.name}/{path.name} is missing") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreCorrupt(f"{path.parent.name}/{path.name} is no safetensors file") from error
+        raise StoreCorrupt(f"{name} is no safetensors file") from error
     if any(spec.start + spec.nbytes > size for spec in specs.values()):
-        raise StoreCorrupt(f"{path.parent.name}/{path.name} is cut short")
+        raise StoreCorrupt(f"{name} is cut short")
     return specs
 
 
@@ -126,6 +161,22 @@ def map_tensor(path: Path, name: str) -> NDArray[Any]:
     if spec.nbytes == 0:
         return np.empty(spec.shape, spec.dtype)
     return np.memmap(path, spec.dtype, "r", spec.start, spec.shape)
+
+
+def unpack(name: str, content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a small file, which may not be written to.
+
+    Raises
+    ------
+    StoreCorrupt
+        When ``content`` is not of this format; the message has the file's ``name``.
+    """
+    return {
+        tensor: np.frombuffer(
+            content, spec.dtype, spec.nbytes // spec.dtype.itemsize, spec.start
+        ).reshape(spec.shape)
+        for tensor, spec in parse_specs(name, content, len(content)).items()
+    }
 
 
 def fsync_directory(path: Path) -> None:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .batches import BLOCK_BYTES, BUFFER_BYTES, Batches, Keep, Options
-from .commit import STATS, sha256_of
+from .commit import STATS
 from .errors import ColumnNotFound, StoreCorrupt, StoreNotFound
 from .manifest import ColumnEntry, Manifest, read_manifest
 from .pieces import Pieces
-from .rawfile import STORE_DTYPES, map_tensor, read_specs
+from .places import Place, Where, place_of, whole
+from .rawfile import STORE_DTYPES
 from .statistics import ColumnStats
 
 if TYPE_CHECKING:
     import torch
 
 
-def open(path: str | Path) -> ActivationStore:
-    """Open the store at ``path``.
+def open(store: Where) -> ActivationStore:
+    """Open the store that lies there.
 
     Raises
     ------
@@ -33,10 +33,11 @@ def open(path: str | Path) -> ActivationStore:
     StoreCorrupt
         When its manifest cannot be read.
     """
-    manifest = read_manifest(Path(path))
+    place = place_of(store)
+    manifest = read_manifest(place)
     if manifest is None:
-        raise StoreNotFound(Path(path))
-    return ActivationStore(Path(path), manifest)
+        raise StoreNotFound(place)
+    return ActivationStore(place, manifest)
 
 
 class Column:
@@ -44,7 +45,7 @@ class Column:
 
     def __init__(
         self,
-        root: Path,
+        place: Place,
         name: str,
         entry: ColumnEntry,
         dtype: np.dtype[Any],
@@ -53,12 +54,12 @@ class Column:
         self.name = name
         self.shards = entry.shards
         self.dtype = dtype
-        self._root = root
+        self._place = place
         self._offsets = offsets
         rows = int(offsets[-1])
         self.shape = (rows, entry.width)
-        self._values = Pieces(root, entry.shards, "activations", dtype, rows)
-        self._norms = Pieces(root, entry.shards, "norms", np.dtype(np.float32), rows)
+        self._values = Pieces(place, entry.shards, "activations", dtype, rows)
+        self._norms = Pieces(place, entry.shards, "norms", np.dtype(np.float32), rows)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -86,7 +87,7 @@ class Column:
     def read_into(self, start: int, out: NDArray[Any]) -> None:
         """Fill ``out``, ``[n, width]`` of the column's dtype, with the rows from ``start`` on.
 
-        Reads the files instead of mapping them, which a cold disk serves faster.
+        Reads the files past any map of them, which a cold disk serves faster.
         """
         self._values.read_into(start, out)
 
@@ -107,7 +108,7 @@ class Column:
     @cached_property
     def stats(self) -> ColumnStats:
         """Statistics over all tokens of the column, also when seen through a view."""
-        return ColumnStats.from_json(json.loads((self._root / self.name / STATS).read_bytes()))
+        return ColumnStats.from_json(json.loads(self._place.read(f"{self.name}/{STATS}")))
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -136,8 +137,8 @@ class Column:
 class ActivationStore:
     """A store, or a view of its first samples."""
 
-    def __init__(self, path: Path, manifest: Manifest, samples: int | None = None) -> None:
-        self.path = path
+    def __init__(self, place: Place, manifest: Manifest, samples: int | None = None) -> None:
+        self.place = place
         self.manifest = manifest
         self.dtype = STORE_DTYPES[manifest.dtype]
         total = sum(s.samples for s in manifest.tokens)
@@ -159,14 +160,14 @@ class ActivationStore:
         parts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
         start = 0
         for shard in self.manifest.tokens:
-            parts.append(map_tensor(self.path / shard.path, "offsets")[1:] + start)
+            parts.append(whole(self.place.tensor(shard.path, "offsets"))[1:] + start)
             start += shard.tokens
         return np.concatenate(parts)[: self.samples + 1]
 
     @cached_property
     def sample_ids(self) -> NDArray[np.int64]:
         """int64 ``[samples]``: the dataset row of each sample."""
-        parts = [map_tensor(self.path / s.path, "sample_ids") for s in self.manifest.tokens]
+        parts = [whole(self.place.tensor(s.path, "sample_ids")) for s in self.manifest.tokens]
         return np.concatenate(parts)[: self.samples] if parts else np.empty(0, np.int64)
 
     @cached_property
@@ -175,7 +176,7 @@ class ActivationStore:
 
         0 but in windows of longer rows; special tokens that the tokenizer added are not counted.
         """
-        parts = [_starts(self.path / s.path, s.samples) for s in self.manifest.tokens]
+        parts = [_starts(self.place, s.path, s.samples) for s in self.manifest.tokens]
         return np.concatenate(parts)[: self.samples] if parts else np.empty(0, np.int64)
 
     @cached_property
@@ -189,7 +190,9 @@ class ActivationStore:
 
     @cached_property
     def _input_ids(self) -> Pieces:
-        return Pieces(self.path, self.manifest.tokens, "input_ids", np.dtype(np.int32), self.tokens)
+        return Pieces(
+            self.place, self.manifest.tokens, "input_ids", np.dtype(np.int32), self.tokens
+        )
 
     def __getitem__(self, name: str) -> Column:
         """Return a column.
@@ -203,7 +206,7 @@ class ActivationStore:
         if entry is None:
             raise ColumnNotFound(name, self.columns)
         offsets = self.offsets[: min(self.samples, entry.samples) + 1]
-        return Column(self.path, name, entry, self.dtype, offsets)
+        return Column(self.place, name, entry, self.dtype, offsets)
 
     def __contains__(self, name: object) -> bool:
         return name in self.manifest.columns
@@ -273,7 +276,7 @@ class ActivationStore:
 
     def view(self, samples: int) -> ActivationStore:
         """Return the same store, its first ``samples`` samples visible."""
-        return ActivationStore(self.path, self.manifest, min(samples, self.samples))
+        return ActivationStore(self.place, self.manifest, min(samples, self.samples))
 
     def verify(self) -> None:
         """Read every visible file and compare it with its checksum.
@@ -285,20 +288,21 @@ class ActivationStore:
         """
         columns = [s for c in self.manifest.columns.values() for s in c.shards]
         for shard in [*self.manifest.tokens, *columns]:
-            path = self.path / shard.path
-            if not path.exists():
-                raise StoreCorrupt(f"{shard.path} is missing")
-            if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
-                raise StoreCorrupt(f"{shard.path} is not what was written")
+            try:
+                size = self.place.size(shard.path)
+                if size != shard.bytes or self.place.sha256(shard.path) != shard.sha256:
+                    raise StoreCorrupt(f"{shard.path} is not what was written")
+            except FileNotFoundError as error:
+                raise StoreCorrupt(f"{shard.path} is missing") from error
 
     def __repr__(self) -> str:
         return f"<ActivationStore {self.samples} samples, {self.tokens} tokens, {self.columns}>"
 
 
-def _starts(path: Path, samples: int) -> NDArray[np.int64]:
-    if "starts" not in read_specs(path):
+def _starts(place: Place, path: str, samples: int) -> NDArray[np.int64]:
+    if "starts" not in place.specs(path):
         return np.zeros(samples, np.int64)
-    return map_tensor(path, "starts")
+    return whole(place.tensor(path, "starts"))
 
 
 def _bounds(offsets: NDArray[np.int64], index: int) -> tuple[int, int]:

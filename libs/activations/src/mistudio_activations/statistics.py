@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .rawfile import map_tensor, pack, write_atomically
+from .errors import StoreCorrupt
+from .places import Place, whole
+from .rawfile import pack, unpack
 
 QUANTILES = {
     "p01": 0.01,
@@ -89,12 +91,12 @@ class Partial:
             self._max_abs = max(self._max_abs, float(values.max()), -float(values.min()))
         return norms
 
-    def save(self, shard: Path, size: int, sha256: str) -> None:
+    def save(self, place: Place, shard: str, size: int, sha256: str) -> None:
         """Write the statistics beside the shard, with its bytes and checksum.
 
         Equal rows give an equal file.
         """
-        write_atomically(
+        place.write(
             beside(shard),
             pack(
                 {
@@ -108,7 +110,22 @@ class Partial:
         )
 
 
-def written(shard: Path) -> tuple[int, str]:
+def receipt(place: Place, shard: str) -> dict[str, NDArray[Any]]:
+    """Return what :meth:`Partial.save` wrote beside a shard file.
+
+    Raises
+    ------
+    StoreCorrupt
+        When it is missing or unreadable.
+    """
+    path = beside(shard)
+    try:
+        return unpack(path, place.read(path))
+    except FileNotFoundError as error:
+        raise StoreCorrupt(f"{path} is missing") from error
+
+
+def written(place: Place, shard: str) -> tuple[int, str]:
     """Return the bytes and the SHA-256 that a shard file had when it was written.
 
     Raises
@@ -116,15 +133,20 @@ def written(shard: Path) -> tuple[int, str]:
     StoreCorrupt
         When what lies beside it does not say so.
     """
-    receipt = beside(shard)
-    return int(map_tensor(receipt, "bytes")[0]), map_tensor(receipt, "sha256").tobytes().hex()
+    found = receipt(place, shard)
+    try:
+        return int(found["bytes"][0]), found["sha256"].tobytes().hex()
+    except KeyError as error:
+        raise StoreCorrupt(f"{beside(shard)} says nothing of the shard") from error
 
 
-def merge(shards: Sequence[Path]) -> ColumnStats:
+def merge(place: Place, shards: Sequence[str]) -> ColumnStats:
     """Return the statistics of a whole column.
 
     Parameters
     ----------
+    place
+        The store.
     shards
         The column's shard files; the statistics lie beside them under :func:`beside`.
 
@@ -137,18 +159,18 @@ def merge(shards: Sequence[Path]) -> ColumnStats:
     max_abs, counts = 0.0, np.zeros(2, np.int64)
     norms = _Norms()
     for path in shards:
-        partial = beside(path)
-        vector = map_tensor(partial, "sum")
+        partial = receipt(place, path)
+        vector = partial["sum"]
         total = vector.astype(np.float64) if total is None else total + vector
-        max_abs = max(max_abs, float(map_tensor(partial, "max_abs")[0]))
-        counts += map_tensor(partial, "counts")
-        norms.add(map_tensor(path, "norms"))
+        max_abs = max(max_abs, float(partial["max_abs"][0]))
+        counts += partial["counts"]
+        norms.add(whole(place.tensor(path, "norms")))
     mean = np.zeros(0) if total is None else total / max(1, norms.count)
     return ColumnStats(
         count=norms.count,
         mean=[float(x) for x in mean],
         mean_norm=norms.sum / max(1, norms.finite),
-        quantiles=_quantiles(norms, shards),
+        quantiles=_quantiles(norms, place, shards),
         max_norm=norms.largest,
         max_abs=max_abs,
         non_finite=int(counts[0]),
@@ -177,13 +199,13 @@ class _Norms:
             self.upper += np.bincount(_bits(finite) >> 16, minlength=1 << 16)
 
 
-def _quantiles(norms: _Norms, shards: Sequence[Path]) -> dict[str, float]:
+def _quantiles(norms: _Norms, place: Place, shards: Sequence[str]) -> dict[str, float]:
     """Return the quantiles, interpolated between two norms as NumPy does by default."""
     if not norms.finite:
         return dict.fromkeys(QUANTILES, 0.0)
     exact = {name: share * (norms.finite - 1) for name, share in QUANTILES.items()}
     ranks = {int(rank) + step for rank in exact.values() for step in (0, 1)}
-    values = _at_ranks(norms, shards, {min(rank, norms.finite - 1) for rank in ranks})
+    values = _at_ranks(norms, place, shards, {min(rank, norms.finite - 1) for rank in ranks})
     found = {}
     for name, rank in exact.items():
         low, high = values[int(rank)], values[min(int(rank) + 1, norms.finite - 1)]
@@ -191,13 +213,15 @@ def _quantiles(norms: _Norms, shards: Sequence[Path]) -> dict[str, float]:
     return found
 
 
-def _at_ranks(norms: _Norms, shards: Sequence[Path], ranks: set[int]) -> dict[int, float]:
+def _at_ranks(
+    norms: _Norms, place: Place, shards: Sequence[str], ranks: set[int]
+) -> dict[int, float]:
     """Return the norms that stand at these places of all finite ones in order."""
     below = np.cumsum(norms.upper)
     upper_of = {rank: int(np.searchsorted(below, rank, side="right")) for rank in ranks}
     lower = {upper: np.zeros(1 << 16, np.int64) for upper in upper_of.values()}
     for path in shards:
-        every = map_tensor(path, "norms")
+        every = whole(place.tensor(path, "norms"))
         bits = _bits(every[np.isfinite(every)])
         for upper in lower:
             own = bits[bits >> 16 == upper] & 0xFFFF
@@ -214,6 +238,6 @@ def _bits(norms: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(norms).view(np.uint32)
 
 
-def beside(shard: Path) -> Path:
+def beside(shard: str) -> str:
     """Return where the statistics of a shard file lie."""
-    return shard.with_name(f"{shard.stem}.stats")
+    return str(PurePosixPath(shard).with_suffix(".stats"))

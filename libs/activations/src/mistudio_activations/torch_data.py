@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
+from .places import Where
 from .rawfile import STORE_DTYPES
 from .reader import open
 
@@ -24,8 +24,8 @@ class ActivationDataset(IterableDataset[dict[str, torch.Tensor]]):
 
     Parameters
     ----------
-    path
-        The store's directory.
+    store
+        Where it lies.
     columns
         Such as ``layers.6.resid_post``.
     batch_size, options
@@ -33,9 +33,9 @@ class ActivationDataset(IterableDataset[dict[str, torch.Tensor]]):
     """
 
     def __init__(
-        self, path: str | Path, columns: Sequence[str], batch_size: int = 4096, **options: Any
+        self, store: Where, columns: Sequence[str], batch_size: int = 4096, **options: Any
     ) -> None:
-        self._path, self._columns, self._size = Path(path), list(columns), batch_size
+        self._store, self._columns, self._size = store, list(columns), batch_size
         self._options = options
         self.epoch = 0
 
@@ -48,7 +48,7 @@ class ActivationDataset(IterableDataset[dict[str, torch.Tensor]]):
         own, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         options = dict(self._options)
         rank, world = options.pop("rank", 0), options.pop("world_size", 1)
-        batches = open(self._path).batches(
+        batches = open(self._store).batches(
             self._columns,
             self._size,
             rank=rank * workers + own,

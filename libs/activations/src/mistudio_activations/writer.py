@@ -5,24 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ActivationsError, storage_errors
-from .rawfile import (
-    STORE_DTYPES,
-    fsync_directory,
-    pack,
-    plan,
-    read_specs,
-    write_atomically,
-)
+from .errors import ActivationsError, StoreCorrupt, storage_errors
+from .places import Where, place_of
+from .rawfile import STORE_DTYPES, pack, parse_specs, plan
 from .statistics import Partial, written
 
 TOKENS = "tokens"
@@ -68,8 +60,8 @@ class ShardWriter:
 
     Parameters
     ----------
-    store_dir
-        The store's directory; made if need be.
+    store
+        Where it lies; made if need be.
     column
         Such as ``layers.6.resid_post``.
     index
@@ -81,12 +73,12 @@ class ShardWriter:
     """
 
     def __init__(
-        self, store_dir: Path, column: str, index: int, tokens: int, width: int, dtype: str
+        self, store: Where, column: str, index: int, tokens: int, width: int, dtype: str
     ) -> None:
         check_column(column)
-        self._column, self._tokens, self._width = column, tokens, width
+        self._tokens, self._width = tokens, width
         self._dtype = STORE_DTYPES[dtype]
-        self._path = store_dir / column / shard_name(index)
+        self._place, self._path = place_of(store), f"{column}/{shard_name(index)}"
         self._norms = np.zeros(tokens, np.float32)
         self._partial = Partial(width, half=dtype == "float16")
         self._written = 0
@@ -100,11 +92,7 @@ class ShardWriter:
         self._next: int | None = 0
         self._digest = hashlib.sha256(head)
         with storage_errors():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = self._path.with_name(
-                f".{self._path.name}.{secrets.token_hex(4)}.partial"
-            )
-            self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            self._staged = self._place.stage(self._path)
             try:
                 self._pwrite(head, 0)
             except BaseException:
@@ -165,25 +153,18 @@ class ShardWriter:
                 norms = self._norms.tobytes()
                 self._pwrite(norms, self._size - len(norms))
                 self._digest.update(norms)
-                os.fsync(self._fd)
                 digest = self._digest.hexdigest() if self._next is not None else self._read_back()
                 # Before the shard itself: whoever finds the shard finds its statistics.
-                self._partial.save(self._path, self._size, digest)
-                os.close(self._fd)
-                self._fd = -1
-                self._temporary.replace(self._path)
-                fsync_directory(self._path.parent)
+                self._partial.save(self._place, self._path, self._size, digest)
+                self._staged.publish()
             except BaseException:
                 self.abort()
                 raise
-        return ShardFile(f"{self._column}/{self._path.name}", self._size, digest, self._tokens)
+        return ShardFile(self._path, self._size, digest, self._tokens)
 
     def abort(self) -> None:
         """Take the temporary file away. Harmless after :meth:`close`."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._temporary.unlink(missing_ok=True)
+        self._staged.discard()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -199,17 +180,17 @@ class ShardWriter:
     def _pwrite(self, content: bytes | memoryview, offset: int) -> None:
         view = memoryview(content)
         while view:
-            done = os.pwrite(self._fd, view, offset)
+            done = os.pwrite(self._staged.fd, view, offset)
             view, offset = view[done:], offset + done
 
     def _read_back(self) -> str:
         digest = hashlib.sha256()
         for offset in range(0, self._size, READ_BACK):
-            digest.update(os.pread(self._fd, READ_BACK, offset))
+            digest.update(os.pread(self._staged.fd, READ_BACK, offset))
         return digest.hexdigest()
 
 
-def shard_file(store_dir: Path, column: str, index: int, tokens: int) -> ShardFile:
+def shard_file(store: Where, column: str, index: int, tokens: int) -> ShardFile:
     """Return a column's shard as it was written, whoever did that.
 
     Raises
@@ -218,11 +199,11 @@ def shard_file(store_dir: Path, column: str, index: int, tokens: int) -> ShardFi
         When it was not.
     """
     path = f"{column}/{shard_name(index)}"
-    size, sha256 = written(store_dir / path)
+    size, sha256 = written(place_of(store), path)
     return ShardFile(path, size, sha256, tokens)
 
 
-def token_file(store_dir: Path, index: int) -> ShardFile:
+def token_file(store: Where, index: int) -> ShardFile:
     """Return a token shard as it lies there; its checksum is taken anew.
 
     Raises
@@ -230,15 +211,17 @@ def token_file(store_dir: Path, index: int) -> ShardFile:
     StoreCorrupt
         When there is none.
     """
-    path = store_dir / TOKENS / shard_name(index)
-    tokens = int(read_specs(path)["input_ids"].shape[0])
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return ShardFile(f"{TOKENS}/{path.name}", len(content), digest, tokens)
+    path = f"{TOKENS}/{shard_name(index)}"
+    try:
+        content = place_of(store).read(path)
+    except FileNotFoundError as error:
+        raise StoreCorrupt(f"{path} is missing") from error
+    tokens = int(parse_specs(path, content, len(content))["input_ids"].shape[0])
+    return ShardFile(path, len(content), hashlib.sha256(content).hexdigest(), tokens)
 
 
 def write_tokens(
-    store_dir: Path,
+    store: Where,
     index: int,
     input_ids: NDArray[np.int32],
     offsets: NDArray[np.int64],
@@ -249,8 +232,8 @@ def write_tokens(
 
     Parameters
     ----------
-    store_dir
-        The store's directory; made if need be.
+    store
+        Where it lies; made if need be.
     index
         Of the shard.
     input_ids
@@ -281,13 +264,10 @@ def write_tokens(
             raise ActivationsError("there must be one start a sample")
         tensors["starts"] = starts.astype(np.int64, copy=False)
     content = pack(tensors)
-    path = store_dir / TOKENS / shard_name(index)
+    path = f"{TOKENS}/{shard_name(index)}"
     with storage_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    return ShardFile(
-        f"{TOKENS}/{path.name}", len(content), hashlib.sha256(content).hexdigest(), input_ids.size
-    )
+        place_of(store).write(path, content)
+    return ShardFile(path, len(content), hashlib.sha256(content).hexdigest(), input_ids.size)
 
 
 def as_numpy(rows: Any) -> NDArray[Any]:
