@@ -19,8 +19,10 @@ from mistudio_contracts.errors import ExtractionFailed, InsufficientStorage, Inv
 from mistudio_contracts.reports import ExtractionPlannedReport
 from mistudio_contracts.values import Artifact, Tokenization
 from mistudio_contracts.work import PlanExtraction
+from mistudio_extractor.services import planning
 from mistudio_extractor.services.committing import Committing
 from mistudio_extractor.services.planning import Planning
+from mistudio_extractor.storage import skipped
 from mistudio_extractor.storage.layout import Layout
 from mistudio_testkit.models import ragged_texts
 
@@ -31,10 +33,10 @@ Plan = Callable[[PlanExtraction], ExtractionPlannedReport]
 
 @pytest.fixture
 def plan(disk: Disk) -> Plan:
-    planning = Planning(Layout(disk.settings))
+    made = Planning(Layout(disk.settings))
 
     def make(order: PlanExtraction) -> ExtractionPlannedReport:
-        report = planning.plan(order, lambda: False)
+        report = made.plan(order, lambda: False)
         assert report is not None
         return report
 
@@ -376,6 +378,101 @@ class TestShards:
     def test_a_plan_that_is_called_off_stops(self, disk: Disk, tiny: Artifact) -> None:
         order = plan_order(tiny, disk.dataset(ragged_texts(20)))
         assert Planning(Layout(disk.settings)).plan(order, lambda: True) is None
+
+
+class TestParts:
+    """A long plan is made in parts, which together are the whole plan."""
+
+    @staticmethod
+    def parts(plan: Plan, order: PlanExtraction, most: int) -> list[ExtractionPlannedReport]:
+        """Make a plan part by part, each of them twice, as after a redelivery."""
+        found: list[ExtractionPlannedReport] = []
+        while True:
+            part = order.model_copy(
+                update={"most_shards": most, "begin": found[-1].next if found else None}
+            )
+            found.append(plan(part))
+            assert plan(part) == found[-1], "an order that comes again makes the same part"
+            if found[-1].next is None:
+                return found
+
+    @staticmethod
+    def check(parts: list[ExtractionPlannedReport], whole: ExtractionPlannedReport) -> None:
+        assert [shard for part in parts for shard in part.shards] == whole.shards
+        last = parts[-1]
+        assert (last.samples, last.tokens) == (whole.samples, whole.tokens)
+        assert last.skipped == whole.skipped
+        for before, after in itertools.pairwise(parts):
+            assert before.next is not None
+            assert (before.next.shards, before.next.samples) == (after.first, after.first_sample)
+            assert before.samples <= after.samples
+            assert before.skipped.empty <= after.skipped.empty
+
+    @pytest.mark.parametrize("most", [1, 3])
+    @pytest.mark.parametrize("stride", [None, 5])
+    def test_parts_give_the_shards_and_the_bytes_of_the_whole(
+        self, disk: Disk, tiny: Artifact, plan: Plan, most: int, stride: int | None
+    ) -> None:
+        rows: list[Any] = [[1 + n % 7] * (n % 23) for n in range(120)]
+        how = Tokenization(column="input_ids", max_length=16, stride=stride)
+        order = plan_order(tiny, disk.dataset(rows, "input_ids"), tokenization=how, shard_tokens=40)
+        whole = plan(order)
+        bytes_of_whole = tokens_of(disk, order)
+        shutil.rmtree(disk.store(order))
+        found = self.parts(plan, order, most)
+        assert all(len(part.cuts) <= most for part in found)
+        self.check(found, whole)
+        assert tokens_of(disk, order) == bytes_of_whole
+
+    def test_what_the_store_has_is_told_in_parts_too(
+        self, disk: Disk, tiny: Artifact, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(planning, "CUTS", 4)
+        rows: list[Any] = [[1] * 10 if n % 3 else [] for n in range(60)]
+        dataset = disk.dataset(rows, "input_ids")
+        small = plan_order(tiny, dataset, column="input_ids", shard_tokens=20, sample_count=40)
+        commit_columns(disk, small, plan(small))
+        for wanted in (30, 40, 60):
+            order = plan_order(
+                tiny, dataset, column="input_ids", shard_tokens=20, sample_count=wanted
+            )
+            self.check(self.parts(plan, order, 3), plan(order))
+
+    def test_a_part_that_takes_long_ends_at_its_next_shard(
+        self, disk: Disk, tiny: Artifact, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(planning, "PART_SECONDS", 0.0)
+        order = plan_order(tiny, disk.dataset(ragged_texts(40)), shard_tokens=100)
+        assert len(plan(order).cuts) > 3, "who asks for all gets all"
+        first = plan(order.model_copy(update={"most_shards": 3}))
+        assert len(first.cuts) == 1
+        assert first.next is not None
+
+    def test_rows_without_tokens_at_the_end_are_counted_in_the_last_part(
+        self, disk: Disk, tiny: Artifact, plan: Plan
+    ) -> None:
+        dataset = disk.dataset([[1] * 10, [2] * 10, *[[]] * 30], "input_ids")
+        order = plan_order(tiny, dataset, column="input_ids", shard_tokens=10)
+        first, last = self.parts(plan, order, 1)
+        assert (first.skipped.empty, last.skipped.empty) == (0, 30)
+
+    def test_a_million_rows_left_out_take_a_byte_each(self, tmp_path: Path) -> None:
+        left_out = skipped.SkippedRows()
+        for row in range(0, 1_000_000, 2):
+            left_out.empty(row)
+            left_out.too_long(row + 1)
+        skipped.save(tmp_path, left_out)
+        assert (tmp_path / "tokens" / skipped.NAME).stat().st_size < 100_000
+        again = skipped.load(tmp_path)
+        assert again.counts().model_dump() == {"empty": 500_000, "too_long": 500_000}
+        assert again.before(3).counts().model_dump() == {"empty": 2, "too_long": 1}
+
+    def test_what_older_stores_left_out_is_still_known(self, tmp_path: Path) -> None:
+        (tmp_path / "tokens").mkdir()
+        known = {"empty": [0, 7], "too_long": [3]}
+        (tmp_path / "tokens" / "skipped.json").write_text(json.dumps(known))
+        counts = skipped.load(tmp_path).before(7).counts()
+        assert (counts.empty, counts.too_long) == (1, 1)
 
 
 class TestReuse:

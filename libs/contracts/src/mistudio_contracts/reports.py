@@ -18,6 +18,7 @@ from .values import (
     Fidelity,
     HookPointFacts,
     ModelFacts,
+    PlanCursor,
     QuantizationOptions,
     ResidentModel,
     ShardCut,
@@ -99,22 +100,28 @@ class DatasetFailedReport(Report):
 
 
 class ExtractionPlannedReport(Report):
-    """The samples kept, how they are cut, and what of each column is in the store already.
+    """A part of a plan: how samples are cut, and what of each column is in the store already.
 
-    Told by counts, so that a plan of many thousand shards is one message still.
+    ``samples``, ``tokens`` and ``skipped`` are of all that was considered up to the part's end. The
+    shards are told by counts, so that thousands of them are one message still.
     """
 
     extraction_id: Identifier
     samples: int = Field(ge=1)
     tokens: int = Field(ge=1)
     skipped: Skipped = Skipped()
-    cuts: list[ShardCut] = Field(description="Every shard of the requested samples, in order.")
+    cuts: list[ShardCut] = Field(description="Every shard of this part, in order.")
     columns: list[ColumnPlan]
+    first: int = Field(default=0, ge=0, description="The index of the first of ``cuts``.")
+    first_sample: int = Field(default=0, ge=0, description="How many samples lie before it.")
+    next: PlanCursor | None = Field(
+        default=None, description="Where the next part begins; null with the last."
+    )
 
     @property
     def shards(self) -> list[ShardPlan]:
-        """Every shard; one with no hook points to compute is in the store."""
-        starts = accumulate((cut.samples for cut in self.cuts), initial=0)
+        """Every shard of the part; one with no hook points to compute is in the store."""
+        starts = accumulate((cut.samples for cut in self.cuts), initial=self.first_sample)
         return [
             ShardPlan(
                 index=index,
@@ -123,7 +130,9 @@ class ExtractionPlannedReport(Report):
                 tokens=cut.tokens,
                 hook_points=[c.hook_point for c in self.columns if index >= c.shards_there],
             )
-            for index, (cut, start) in enumerate(zip(self.cuts, starts, strict=False))
+            for index, (cut, start) in enumerate(
+                zip(self.cuts, starts, strict=False), start=self.first
+            )
         ]
 
 

@@ -207,6 +207,19 @@ class ShardCut(Value):
     tokens: int = Field(ge=1)
 
 
+class PlanCursor(Value):
+    """Where a plan goes on: what lies before is cut, into so many shards, samples and tokens.
+
+    The next sample is of the dataset's ``row``, from its token ``start`` on.
+    """
+
+    row: int = Field(ge=0)
+    start: int = Field(default=0, ge=0)
+    shards: int = Field(ge=0)
+    samples: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+
+
 class ColumnPlan(Value):
     """A column that is asked for, of which the store has the first ``shards_there`` already."""
 

@@ -10,6 +10,7 @@ from .states import DatasetFormat, DatasetSource, Dtype, Quantization, Source
 from .values import (
     Artifact,
     DatasetRef,
+    PlanCursor,
     QuantizationOptions,
     ResidencyWish,
     ShardPlan,
@@ -66,7 +67,11 @@ class RemoveDataset(WorkOrder):
 
 
 class PlanExtraction(WorkOrder):
-    """Tokenise once and cut the samples into shards of about ``shard_tokens`` tokens."""
+    """Tokenise once and cut the samples into shards of about ``shard_tokens`` tokens.
+
+    A long plan is ordered in parts, each from where the one before ended, so that what is cut is
+    captured while the rest waits. Which shards there are does not depend on the parts.
+    """
 
     extraction_id: Identifier
     model_id: Identifier
@@ -78,6 +83,12 @@ class PlanExtraction(WorkOrder):
     dtype: Dtype
     store_key: Fingerprint
     shard_tokens: int = Field(default=65_536, ge=1)
+    begin: PlanCursor | None = Field(
+        default=None, description="Where the part before ended; null at the beginning."
+    )
+    most_shards: int | None = Field(
+        default=None, ge=1, description="Shards to cut in this part, at most; null for all."
+    )
 
 
 class CaptureShard(WorkOrder):

@@ -20,9 +20,10 @@ class Sample(NamedTuple):
 
 @dataclass
 class Cut:
-    """Samples of one shard."""
+    """Samples of one shard; ``after`` begins the next one, None after the last."""
 
     samples: list[Sample] = field(default_factory=list)
+    after: Sample | None = None
 
     @property
     def tokens(self) -> int:
@@ -45,6 +46,7 @@ def cut(samples: Iterable[Sample], shard_tokens: int) -> Iterator[Cut]:
     for sample in samples:
         length = len(sample.ids)
         if current.samples and tokens + length > shard_tokens:
+            current.after = sample
             yield current
             current, tokens = Cut(), 0
         current.samples.append(sample)

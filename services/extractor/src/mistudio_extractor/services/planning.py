@@ -1,13 +1,16 @@
 """The plan of an extraction: tokenise what is new, cut it, and find what must be computed.
 
 A store only grows: a request for more rows appends shards after those there are, one for fewer is
-a prefix. The same order gives the same plan and the same token shards, byte for byte.
+a prefix. A plan is made in parts, each from where the one before ended. The same order gives the
+same part and the same token shards, byte for byte; where parts end does not decide what is cut.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from mistudio_activations import open as open_store
 from mistudio_activations.errors import storage_errors
 from mistudio_contracts.errors import ExtractionFailed, InvalidInput
 from mistudio_contracts.reports import ExtractionPlannedReport
-from mistudio_contracts.values import ColumnPlan, ShardCut, Skipped
+from mistudio_contracts.values import ColumnPlan, PlanCursor, ShardCut, Skipped
 from mistudio_contracts.work import PlanExtraction
 from mistudio_extractor.domain.cutting import Cut, cut
 from mistudio_extractor.storage import skipped as skipped_rows
@@ -29,6 +32,13 @@ from .tokenizing import PlanStopped, Tokenizing
 ROWS_CONSIDERED = "rows_considered"
 """In the manifest's info: how many dataset rows the visible token shards have used up."""
 
+CUTS = 4096
+"""Shards told in one part of what the store has already: some hundred kilobytes of a message."""
+
+PART_SECONDS = 20.0
+"""A part that takes longer ends at its next shard: what is cut must not wait for a slow tokenizer.
+What the next part cuts again, should this one be told twice, is the same."""
+
 
 class Planning:
     """Makes plans, on a thread of the caller's."""
@@ -39,7 +49,7 @@ class Planning:
     def plan(
         self, order: PlanExtraction, should_stop: Callable[[], bool]
     ) -> ExtractionPlannedReport | None:
-        """Return the plan, its token shards written; None when ``should_stop`` said so.
+        """Return a part of the plan, its token shards written; None when ``should_stop`` said so.
 
         Raises
         ------
@@ -69,59 +79,113 @@ class Planning:
     ) -> ExtractionPlannedReport:
         store = self._layout.store(order.store_key)
         manifest = read_manifest(store)
-        done_rows, cuts = _committed(store, manifest)
         wanted = order.sample_count or order.dataset.sample_count
-        left_out = skipped_rows.load(store).before(done_rows)
-        if wanted > done_rows:
-            cuts += self._grow(order, store, len(cuts), done_rows, wanted, left_out, should_stop)
-            samples, tokens = sum(c.samples for c in cuts), sum(c.tokens for c in cuts)
-        else:
-            samples, tokens = _prefix(store, wanted)
-            starts = accumulate((cut.samples for cut in cuts), initial=0)
-            cuts = [cut for cut, start in zip(cuts, starts, strict=False) if start < samples]
-        counts = left_out.before(wanted).counts()
-        if samples == 0:
+        there = _There.of(store, manifest, wanted)
+        begin = order.begin or PlanCursor(row=0, shards=0, samples=0, tokens=0)
+        cuts, end = there.part(begin, len(there.cuts) if order.most_shards is None else CUTS)
+        following = end if end.shards < there.end.shards else None
+        left_out = skipped_rows.load(store)
+        if following is None and wanted > end.row:
+            left_out = left_out.before(end.row)
+            new, end, following = self._grow(order, store, end, wanted, left_out, should_stop)
+            cuts = cuts + new
+        counts = left_out.before(following.row if following else wanted).counts()
+        if end.samples == 0:
             raise _nothing_left(counts, order)
         return ExtractionPlannedReport(
             task_id=order.task_id,
             extraction_id=order.extraction_id,
-            samples=samples,
-            tokens=tokens,
+            samples=end.samples,
+            tokens=end.tokens,
             skipped=counts,
             cuts=cuts,
             columns=[_there(point, manifest) for point in order.hook_points],
+            first=begin.shards,
+            first_sample=begin.samples,
+            next=following,
         )
 
     def _grow(
         self,
         order: PlanExtraction,
         store: Path,
-        shards_there: int,
-        done_rows: int,
+        begin: PlanCursor,
         wanted: int,
         left_out: SkippedRows,
         should_stop: Callable[[], bool],
-    ) -> list[ShardCut]:
-        """Write token shards of the rows after those done; return how they are cut."""
+    ) -> tuple[list[ShardCut], PlanCursor, PlanCursor | None]:
+        """Write token shards from ``begin`` on.
+
+        Return how they are cut, where they end, and that once more where samples are left.
+        """
         tokenizing = Tokenizing(self._layout.artifact(order.artifact), order.tokenization)
         samples = tokenizing.samples(
-            self._layout.dataset(order.dataset), done_rows, wanted, left_out, should_stop
+            self._layout.dataset(order.dataset), begin.row, wanted, left_out, should_stop
         )
-        pieces = enumerate(cut(samples, order.shard_tokens), shards_there)
-        cut_up = order.tokenization.stride is not None
-        new = [_write(store, index, piece, with_starts=cut_up) for index, piece in pieces]
-        if shards_there or new:
-            skipped_rows.save(store, left_out)
-        return new
+        # Windows of the first row may lie in the shards before.
+        samples = dropwhile(lambda each: (each.row, each.start) < (begin.row, begin.start), samples)
+        with_starts = order.tokenization.stride is not None
+        new: list[ShardCut] = []
+        end, following = begin, None
+        started = time.monotonic()
+        for piece in cut(samples, order.shard_tokens):
+            new.append(_write(store, end.shards, piece, with_starts=with_starts))
+            end = PlanCursor(
+                row=wanted if piece.after is None else piece.after.row,
+                start=0 if piece.after is None else piece.after.start,
+                shards=end.shards + 1,
+                samples=end.samples + new[-1].samples,
+                tokens=end.tokens + new[-1].tokens,
+            )
+            late = time.monotonic() - started >= PART_SECONDS
+            full = order.most_shards is not None and (late or len(new) >= order.most_shards)
+            if full and piece.after is not None:
+                following = end
+                break
+        if end.shards:
+            skipped_rows.save(store, left_out.before(following.row) if following else left_out)
+        return new, end, following
 
 
-def _committed(store: Path, manifest: Manifest | None) -> tuple[int, list[ShardCut]]:
-    """Return how many dataset rows the visible shards have used up, and how they are cut."""
-    if manifest is None or not manifest.tokens:
-        return 0, []
-    cuts = [ShardCut(samples=shard.samples, tokens=shard.tokens) for shard in manifest.tokens]
-    after_last = int(open_store(store).sample_ids[-1]) + 1
-    return max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0))), cuts
+@dataclass(frozen=True)
+class _There:
+    """What the store has of the rows asked for: its shards, and how far they go."""
+
+    cuts: list[ShardCut]
+    end: PlanCursor
+
+    @classmethod
+    def of(cls, store: Path, manifest: Manifest | None, wanted: int) -> _There:
+        if manifest is None or not manifest.tokens:
+            return cls([], PlanCursor(row=0, shards=0, samples=0, tokens=0))
+        cuts = [ShardCut(samples=shard.samples, tokens=shard.tokens) for shard in manifest.tokens]
+        opened = open_store(store)
+        samples, tokens = opened.samples, opened.tokens
+        after_last = int(opened.sample_ids[-1]) + 1
+        rows = max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0)))
+        if wanted < rows:
+            rows = wanted
+            samples = int(np.searchsorted(opened.sample_ids, wanted))
+            tokens = int(opened.offsets[samples])
+            starts = accumulate((cut.samples for cut in cuts), initial=0)
+            cuts = [cut for cut, start in zip(cuts, starts, strict=False) if start < samples]
+        return cls(cuts, PlanCursor(row=rows, shards=len(cuts), samples=samples, tokens=tokens))
+
+    def part(self, begin: PlanCursor, most: int) -> tuple[list[ShardCut], PlanCursor]:
+        """Return ``most`` shards from ``begin`` on, or as many as there are, and where they end."""
+        told = self.cuts[begin.shards : begin.shards + most]
+        shards = begin.shards + len(told)
+        if not told:
+            return [], begin
+        if shards == self.end.shards:
+            return told, self.end
+        so_far = PlanCursor(
+            row=self.end.row * shards // self.end.shards,
+            shards=shards,
+            samples=begin.samples + sum(cut.samples for cut in told),
+            tokens=begin.tokens + sum(cut.tokens for cut in told),
+        )
+        return told, so_far
 
 
 def _write(store: Path, index: int, piece: Cut, *, with_starts: bool) -> ShardCut:
@@ -132,12 +196,6 @@ def _write(store: Path, index: int, piece: Cut, *, with_starts: bool) -> ShardCu
     starts = np.array([sample.start for sample in samples], np.int64) if with_starts else None
     write_tokens(store, index, ids, offsets, rows, starts)
     return ShardCut(samples=len(samples), tokens=int(ids.size))
-
-
-def _prefix(store: Path, wanted: int) -> tuple[int, int]:
-    opened = open_store(store)
-    samples = int(np.searchsorted(opened.sample_ids, wanted))
-    return samples, int(opened.offsets[samples])
 
 
 def _there(point: str, manifest: Manifest | None) -> ColumnPlan:

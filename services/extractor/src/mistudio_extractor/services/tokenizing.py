@@ -98,7 +98,7 @@ class Tokenizing:
             found = self._tokenized(values) if kind == "text" else [v or [] for v in values]
             for row, ids in enumerate(found, start=first):
                 if not ids:
-                    skipped.empty.append(row)
+                    skipped.empty(row)
                 elif len(ids) <= self.longest:
                     yield Sample(row, 0, self._checked(ids, row, kind))
                 elif self._how.truncate:
@@ -106,7 +106,7 @@ class Tokenizing:
                 elif self._how.stride is not None:
                     yield from self._windows(self._checked(ids, row, kind), row, kind)
                 else:
-                    skipped.too_long.append(row)
+                    skipped.too_long(row)
 
     def _windows(self, ids: NDArray[np.int32], row: int, kind: Kind) -> Iterator[Sample]:
         """Yield the windows of a row, each with the special tokens that the whole row has."""

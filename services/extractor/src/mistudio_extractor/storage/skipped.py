@@ -5,38 +5,72 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
+import zlib
 from pathlib import Path
 
 from mistudio_contracts.values import Skipped
 
-NAME = "skipped.json"
+NAME = "skipped.bin"
+OLDER = "skipped.json"
+"""What stores had before: the numbers of the rows, which a large dataset made long."""
+
+KEPT, EMPTY, TOO_LONG = 0, 1, 2
 
 
-@dataclass
 class SkippedRows:
-    """Dataset rows by reason, ascending."""
+    """What became of each dataset row: a byte a row, up to the last that was left out."""
 
-    empty: list[int] = field(default_factory=list)
-    too_long: list[int] = field(default_factory=list)
+    def __init__(self, reasons: bytes = b"") -> None:
+        self._reasons = bytearray(reasons)
+
+    def empty(self, row: int) -> None:
+        """Note a row without tokens."""
+        self._note(row, EMPTY)
+
+    def too_long(self, row: int) -> None:
+        """Note a row of more tokens than were asked for."""
+        self._note(row, TOO_LONG)
 
     def before(self, row: int) -> SkippedRows:
         """Return those below ``row``."""
-        return SkippedRows(
-            [r for r in self.empty if r < row], [r for r in self.too_long if r < row]
-        )
+        return SkippedRows(bytes(self._reasons[:row]))
 
     def counts(self) -> Skipped:
-        return Skipped(empty=len(self.empty), too_long=len(self.too_long))
+        return Skipped(empty=self._reasons.count(EMPTY), too_long=self._reasons.count(TOO_LONG))
+
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`from_bytes` reads; rows in succession cost next to nothing."""
+        return zlib.compress(bytes(self._reasons))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> SkippedRows:
+        return cls(zlib.decompress(content))
+
+    def _note(self, row: int, reason: int) -> None:
+        self._reasons.extend(bytes(max(0, row + 1 - len(self._reasons))))
+        self._reasons[row] = reason
 
 
 def load(store: Path) -> SkippedRows:
     """Return what is known of a store; nothing for a new one."""
+    directory = store / "tokens"
     try:
-        document = json.loads((store / "tokens" / NAME).read_text(encoding="utf-8"))
+        return SkippedRows.from_bytes((directory / NAME).read_bytes())
     except FileNotFoundError:
-        return SkippedRows()
-    return SkippedRows(document["empty"], document["too_long"])
+        return _older(directory)
+
+
+def _older(directory: Path) -> SkippedRows:
+    found = SkippedRows()
+    try:
+        document = json.loads((directory / OLDER).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return found
+    for row in document["empty"]:
+        found.empty(row)
+    for row in document["too_long"]:
+        found.too_long(row)
+    return found
 
 
 def save(store: Path, rows: SkippedRows) -> None:
@@ -44,8 +78,8 @@ def save(store: Path, rows: SkippedRows) -> None:
     directory = store / "tokens"
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".{NAME}.{secrets.token_hex(4)}.partial"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"empty": rows.empty, "too_long": rows.too_long}, file)
+    with temporary.open("wb") as file:
+        file.write(rows.to_bytes())
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / NAME)
