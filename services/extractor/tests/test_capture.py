@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -142,7 +143,7 @@ def test_a_half_precision_model_works_on_a_cpu(
     report = bench.extract(order)
     assert all(column.non_finite == 0 for column in report.columns)
     store = mistudio_activations.open(report.storage_path)
-    assert store.manifest.info["model"]["dtype"] == "float16"
+    assert store.manifest.info.model.dtype == "float16"
     samples = [store.sample(i)["input_ids"].tolist() for i in range(store.samples)]
     for layer, rows in resid_post(whole, samples, [0, 2]).items():
         column = store[f"layers.{layer}.resid_post"]
@@ -236,12 +237,34 @@ class TestCommit:
         store = mistudio_activations.open(report.storage_path)
         assert report.token_bytes == sum(s.bytes for s in store.manifest.tokens)
         info = store.manifest.info
-        assert info["model"]["fingerprint"] == tiny.fingerprint
-        assert info["model"]["dtype"] == "float32"
-        assert info["dataset"]["fingerprint"] == dataset.fingerprint
-        assert info["tokenization"]["column"] == "text"
-        assert info["rows_considered"] == 12
-        assert "torch" in info["versions"]
+        assert info.model.fingerprint == tiny.fingerprint
+        assert (info.model.source, info.model.dtype) == ("local", "float32")
+        assert info.model.fidelity is None
+        assert info.dataset == mistudio_activations.DatasetInfo(dataset.fingerprint, 12)
+        assert info.tokenization["column"] == "text"
+        assert info.rows_considered == 12
+        assert {"torch", "transformers", "bitsandbytes"} < set(info.versions)
+
+    def test_what_quantising_the_weights_changed_is_said_beside_the_rows(
+        self, disk: Disk, tiny: Artifact, bench: Bench
+    ) -> None:
+        fidelity = {
+            "probe_tokens": 128,
+            "layers": [{"hook_point": POINTS[0], "cosine": 0.999, "relative_error": 0.02}],
+            "reference_perplexity": 20.0,
+            "perplexity": 21.0,
+            "perplexity_change": 0.05,
+        }
+        path = disk.directory(tiny) / "artifact.json"
+        facts = json.loads(path.read_text())
+        options = {"int4_type": "nf4", "double_quant": True}
+        path.write_text(
+            json.dumps({**facts, "fidelity": fidelity, "quantization_options": options})
+        )
+        report = bench.extract(plan_order(tiny, disk.dataset(ragged_texts(5))))
+        model = mistudio_activations.open(report.storage_path).manifest.info.model
+        assert model.fidelity == fidelity
+        assert model.quantization_options == options
 
     def test_a_repeat_changes_nothing(self, disk: Disk, tiny: Artifact, bench: Bench) -> None:
         order = plan_order(tiny, disk.dataset(ragged_texts(10)))
@@ -277,7 +300,7 @@ class TestCommit:
         store = mistudio_activations.open(report.storage_path)
         store.verify()
         assert store.samples == 40
-        assert store.manifest.info["rows_considered"] == 40
+        assert store.manifest.info.rows_considered == 40
         assert store[POINTS[0]].shape == (store.tokens, 64)
 
     @pytest.mark.parametrize("harm", ["missing", "cut short"])

@@ -8,10 +8,14 @@ from .errors import (
     StorageFull,
     StoreCorrupt,
     StoreNotFound,
+    UnknownVersion,
 )
 from .export import export_npy, export_pt
-from .manifest import MANIFEST_SCHEMA, ColumnEntry, Manifest, Shard, read_manifest
-from .reader import ActivationStore, Column, open
+from .manifest import ColumnEntry, Manifest, Shard, read_manifest
+from .provenance import DatasetInfo, Info, ModelInfo
+from .reader import ActivationStore, Column, Rows, open
+from .scaled import QuantizationError, ScaledRows, scale_rows
+from .schema import MANIFEST_SCHEMA
 from .statistics import ColumnStats
 from .writer import ShardFile, ShardWriter, shard_file, token_file, write_tokens
 
@@ -25,14 +29,21 @@ __all__ = [
     "ColumnEntry",
     "ColumnNotFound",
     "ColumnStats",
+    "DatasetInfo",
+    "Info",
     "Keep",
     "Manifest",
+    "ModelInfo",
+    "QuantizationError",
+    "Rows",
+    "ScaledRows",
     "Shard",
     "ShardFile",
     "ShardWriter",
     "StorageFull",
     "StoreCorrupt",
     "StoreNotFound",
+    "UnknownVersion",
     "commit",
     "disk_usage",
     "evict",
@@ -40,6 +51,7 @@ __all__ = [
     "export_pt",
     "open",
     "read_manifest",
+    "scale_rows",
     "shard_file",
     "token_file",
     "write_tokens",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ActivationsError
+from .scaled import decode
 
 if TYPE_CHECKING:
     from .reader import ActivationStore
@@ -87,7 +88,7 @@ class Batches:
         self._store, self._options = store, options
         self._columns = {name: store[name] for name in columns}
         self.rows = min(len(column) for column in self._columns.values())
-        widths = [c.shape[1] * c.dtype.itemsize for c in self._columns.values()]
+        widths = [c.shape[1] * c.raw.dtype.itemsize for c in self._columns.values()]
         self._block = max(1, options.block_bytes // max(widths))
         self._together = max(1, options.buffer_bytes // (self._block * sum(widths)))
         self.epoch, self._given = 0, 0
@@ -191,17 +192,33 @@ class Batches:
         """Begin to read blocks, of which ``rows`` are taken, from ``where`` among all of theirs."""
         ranges = [self._range(block) for block in blocks]
         total = sum(end - start for start, end in ranges)
-        values: dict[str, NDArray[Any]] = {}
+        values: dict[str, _Values] = {}
         coming: list[Future[None]] = []
         for name, column in self._columns.items():
-            values[name] = np.empty((total, column.shape[1]), column.dtype)
+            stored = np.empty((total, column.shape[1]), column.raw.dtype)
             at = 0
             for start, end in ranges:
-                out = values[name][at : at + end - start]
-                coming.append(readers.submit(column.read_into, start, out))
+                out = stored[at : at + end - start]
+                coming.append(readers.submit(column.raw.read_into, start, out))
                 at += end - start
+            parts = [column.scales_between(*each) for each in ranges]
+            scales = [part for part in parts if part is not None]
+            values[name] = _Values(stored, np.concatenate(scales) if scales else None)
         ids = np.concatenate([self._store.input_ids_between(*each) for each in ranges])
         return _Chunk(where, rows, ids, self._positions(rows), values, coming)
+
+
+@dataclass(frozen=True)
+class _Values:
+    """A column's rows as they lie on the disk, and what int8 is times."""
+
+    stored: NDArray[Any]
+    scales: NDArray[np.float32] | None
+
+    def take(self, where: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows at ``where`` as the column reads, as copies."""
+        rows = self.stored[where]
+        return rows if self.scales is None else decode(rows, self.scales[where])
 
 
 @dataclass(frozen=True)
@@ -212,7 +229,7 @@ class _Chunk:
     rows: NDArray[np.int64]
     ids: NDArray[np.int32]
     positions: NDArray[np.int64]
-    values: dict[str, NDArray[Any]]
+    values: dict[str, _Values]
     coming: list[Future[None]]
 
     def __len__(self) -> int:
@@ -231,7 +248,7 @@ class _Chunk:
             self.rows[start:end],
             self.ids[where],
             self.positions[start:end],
-            {name: values[where] for name, values in self.values.items()},
+            {name: values.take(where) for name, values in self.values.items()},
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from .errors import StoreCorrupt, storage_errors
 from .manifest import ColumnEntry, Manifest, Shard
 from .places import Place, Revision, Where, place_of
+from .provenance import Info
 from .statistics import merge, written
 from .writer import ShardFile, check_column, shard_name
 
@@ -21,7 +22,7 @@ def commit(
     *,
     columns: Mapping[str, Sequence[ShardFile]],
     token_shards: Sequence[ShardFile],
-    info: Mapping[str, Any],
+    info: Info | Mapping[str, Any],
 ) -> Manifest:
     """Make columns visible, all of them or none.
 
@@ -37,7 +38,7 @@ def commit(
     token_shards
         The token shard files, new ones or all.
     info
-        Merged over the manifest's info.
+        Where the rows come from, or the same as plain JSON; merged over the manifest's.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def _joining(
     before: Manifest | None,
     columns: Mapping[str, Sequence[ShardFile]],
     token_shards: Sequence[ShardFile],
-    info: Mapping[str, Any],
+    info: Info | Mapping[str, Any],
 ) -> Manifest:
     """Check what joins a store, keep its statistics, and return the manifest that has it."""
     tokens = _joined(place, before.tokens if before else (), token_shards, None)
@@ -87,10 +88,11 @@ def _joining(
         first = place.specs(shards[0].path)["activations"]
         dtype = dtype or str(first.dtype)
         _agree(place, shards, first.shape[1], dtype)
-        entries[name] = ColumnEntry(first.shape[1], shards)
         stats = merge(place, [shard.path for shard in shards])
+        entries[name] = ColumnEntry(first.shape[1], dtype, stats.quantization_error, shards)
         place.write(f"{name}/{STATS}", json.dumps(stats.to_json()).encode() + b"\n")
-    return Manifest(dtype, tokens, entries, {**(before.info if before else {}), **info})
+    told = info if isinstance(info, Info) else Info.from_json(info)
+    return Manifest(dtype, tokens, entries, told.over(before.info if before else Info()))
 
 
 def evict(store: Where, columns: Sequence[str] | None) -> int:

@@ -24,6 +24,16 @@ class StoreCorrupt(ActivationsError):
     """A file is missing, of another size, or of another content than was written."""
 
 
+class UnknownVersion(StoreCorrupt):
+    """The manifest is of a version that this code does not know, a later one as a rule."""
+
+    def __init__(self, version: object, known: Iterable[int]) -> None:
+        super().__init__(
+            f"the manifest is of version {version}; this reads {', '.join(map(str, known))}: "
+            "upgrade mistudio-activations"
+        )
+
+
 class ColumnNotFound(ActivationsError, KeyError):
     """The store has no such column; the message names those it has."""
 

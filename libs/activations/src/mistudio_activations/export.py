@@ -15,7 +15,8 @@ ROWS = 8192
 def export_npy(store: ActivationStore, column: str, path: str | Path) -> Path:
     """Write a column as ``.npy``, ``[tokens, width]``, a piece at a time.
 
-    numpy has no bfloat16: such a column is written as float32, which holds it exactly.
+    numpy has no bfloat16: such a column is written as float32, which holds it exactly. So is int8,
+    as it reads.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def export_npy(store: ActivationStore, column: str, path: str | Path) -> Path:
 
 
 def export_pt(store: ActivationStore, column: str, path: str | Path) -> Path:
-    """Write a column as ``.pt``, a torch tensor ``[tokens, width]`` of the store's dtype.
+    """Write a column as ``.pt``, a torch tensor ``[tokens, width]`` of its dtype, float32 for int8.
 
     The whole column passes through memory.
 

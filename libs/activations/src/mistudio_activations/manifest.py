@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .errors import StoreCorrupt
+from .errors import StoreCorrupt, UnknownVersion
 from .places import MANIFEST, Where, place_of
-
-SCHEMA_VERSION = 1
-
-_SHARD: dict[str, Any] = {
-    "type": "object",
-    "required": ["path", "tokens", "samples", "bytes", "sha256"],
-    "properties": {
-        "path": {"type": "string"},
-        "tokens": {"type": "integer", "minimum": 0},
-        "samples": {"type": "integer", "minimum": 0},
-        "bytes": {"type": "integer", "minimum": 0},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    },
-}
-_SHARDS: dict[str, Any] = {"type": "array", "items": _SHARD}
-MANIFEST_SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "ActivationManifest",
-    "description": "What of an activation store is visible. Row i of every column is token i.",
-    "type": "object",
-    "required": ["schema_version", "dtype", "tokens", "columns", "info"],
-    "properties": {
-        "schema_version": {"const": SCHEMA_VERSION},
-        "dtype": {"enum": ["float32", "float16", "bfloat16"]},
-        "tokens": _SHARDS,
-        "columns": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "required": ["width", "shards"],
-                "properties": {
-                    "width": {"type": "integer", "minimum": 1},
-                    "shards": _SHARDS,
-                },
-            },
-        },
-        "info": {
-            "type": "object",
-            "description": "Model, dataset, tokenisation and versions of what wrote it.",
-        },
-    },
-}
+from .provenance import Info
+from .scaled import QuantizationError
+from .schema import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -65,9 +27,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class ColumnEntry:
-    """A visible column: the shards it covers, the first ones of the store."""
+    """A visible column: the shards it covers, the first ones of the store.
+
+    ``quantization_error`` is of an int8 column; None for floats.
+    """
 
     width: int
+    dtype: str
+    quantization_error: QuantizationError | None
     shards: tuple[Shard, ...]
 
     @property
@@ -90,7 +57,7 @@ class Manifest:
     dtype: str
     tokens: tuple[Shard, ...]
     columns: dict[str, ColumnEntry]
-    info: dict[str, Any] = field(default_factory=dict)
+    info: Info = field(default_factory=Info)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -112,29 +79,59 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes) -> Manifest:
-        """Read a manifest.
+        """Read a manifest of this version or an older one.
 
         Raises
         ------
+        UnknownVersion
+            When it is of a version that this code does not know.
         StoreCorrupt
-            When it is no manifest, or of a version that this code does not know.
+            When it is no manifest.
         """
         try:
             document = json.loads(text)
             version = document["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise StoreCorrupt(f"the manifest is of version {version}, this reads 1")
-            return cls(
-                dtype=document["dtype"],
-                tokens=tuple(Shard(**s) for s in document["tokens"]),
-                columns={
-                    name: ColumnEntry(c["width"], tuple(Shard(**s) for s in c["shards"]))
-                    for name, c in document["columns"].items()
-                },
-                info=document["info"],
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            read = _READERS.get(version)
+            if read is None:
+                raise UnknownVersion(version, sorted(_READERS))
+            return read(document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreCorrupt("the manifest cannot be read") from error
+
+
+def _from_1(document: Mapping[str, Any]) -> Manifest:
+    """Read version 1: one dtype of floats for all columns, and ``info`` as one liked."""
+    columns = {
+        name: {**column, "dtype": document["dtype"], "quantization_error": None}
+        for name, column in document["columns"].items()
+    }
+    return _from_2({**document, "columns": columns})
+
+
+def _from_2(document: Mapping[str, Any]) -> Manifest:
+    return Manifest(
+        dtype=document["dtype"],
+        tokens=_shards(document["tokens"]),
+        columns={name: _column(column) for name, column in document["columns"].items()},
+        info=Info.from_json(document["info"]),
+    )
+
+
+def _column(document: Mapping[str, Any]) -> ColumnEntry:
+    error = document["quantization_error"]
+    return ColumnEntry(
+        width=document["width"],
+        dtype=document["dtype"],
+        quantization_error=None if error is None else QuantizationError(**error),
+        shards=_shards(document["shards"]),
+    )
+
+
+def _shards(documents: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...]:
+    return tuple(Shard(**each) for each in documents)
+
+
+_READERS: dict[int, Callable[[Mapping[str, Any]], Manifest]] = {1: _from_1, 2: _from_2}
 
 
 def read_manifest(store: Where) -> Manifest | None:

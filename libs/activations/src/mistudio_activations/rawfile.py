@@ -28,6 +28,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "I64": np.dtype(np.int64),
     "I32": np.dtype(np.int32),
+    "I8": np.dtype(np.int8),
     "U8": np.dtype(np.uint8),
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
@@ -35,8 +36,9 @@ STORE_DTYPES: dict[str, np.dtype[Any]] = {
     "float32": DTYPES["F32"],
     "float16": DTYPES["F16"],
     "bfloat16": DTYPES["BF16"],
+    "int8": DTYPES["I8"],
 }
-"""Dtypes of activations, by the name used in manifests."""
+"""Dtypes of stored activations, by the name used in manifests; int8 has scales beside it."""
 
 LONGEST_HEADER = 1 << 20
 

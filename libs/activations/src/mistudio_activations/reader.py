@@ -17,6 +17,7 @@ from .manifest import ColumnEntry, Manifest, read_manifest
 from .pieces import Pieces
 from .places import Place, Where, place_of, whole
 from .rawfile import STORE_DTYPES
+from .scaled import decode
 from .statistics import ColumnStats
 
 if TYPE_CHECKING:
@@ -40,56 +41,72 @@ def open(store: Where) -> ActivationStore:
     return ActivationStore(place, manifest)
 
 
-class Column:
-    """A column, ``[tokens, width]``. Index it with an int, a slice or an array of rows."""
+class Rows:
+    """Stored rows as they lie on the disk, ``[tokens, width]``, read when indexed.
 
-    def __init__(
-        self,
-        place: Place,
-        name: str,
-        entry: ColumnEntry,
-        dtype: np.dtype[Any],
-        offsets: NDArray[np.int64],
-    ) -> None:
-        self.name = name
-        self.shards = entry.shards
+    Index it with an int, a slice or an array of rows.
+    """
+
+    def __init__(self, pieces: Pieces, width: int, dtype: np.dtype[Any]) -> None:
+        self._pieces = pieces
+        self.shape = (pieces.rows, width)
         self.dtype = dtype
-        self._place = place
-        self._offsets = offsets
-        rows = int(offsets[-1])
-        self.shape = (rows, entry.width)
-        self._values = Pieces(place, entry.shards, "activations", dtype, rows)
-        self._norms = Pieces(place, entry.shards, "norms", np.dtype(np.float32), rows)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[Any]:
         """Return a row ``[width]`` for an int, else rows ``[n, width]``."""
-        if isinstance(key, slice):
-            start, stop, step = key.indices(len(self))
-            if step == 1:
-                rows = self._values.between(start, max(start, stop))
-            else:
-                rows = self._values.pick(np.arange(start, stop, step, dtype=np.int64))
-            return rows.reshape(-1, self.shape[1])
-        if isinstance(key, (int, np.integer)):
-            row: NDArray[Any] = self._values.pick(self._rows(np.array([key], np.int64)))[0]
-            return row
-        wanted = np.asarray(key)
-        if wanted.dtype == np.bool_:
-            if wanted.shape != (len(self),):
-                raise IndexError(f"a mask must have {len(self)} entries, not {wanted.size}")
-            wanted = np.flatnonzero(wanted)
-        rows = self._values.pick(self._rows(wanted.astype(np.int64).ravel()))
-        return rows.reshape(-1, self.shape[1])
+        found = _take(self._pieces, key)
+        return found[0] if isinstance(key, (int, np.integer)) else found.reshape(-1, self.shape[1])
 
     def read_into(self, start: int, out: NDArray[Any]) -> None:
-        """Fill ``out``, ``[n, width]`` of the column's dtype, with the rows from ``start`` on.
+        """Fill ``out``, ``[n, width]`` of this dtype, with the rows from ``start`` on.
 
         Reads the files past any map of them, which a cold disk serves faster.
         """
-        self._values.read_into(start, out)
+        self._pieces.read_into(start, out)
+
+
+class Column:
+    """A column, ``[tokens, width]``. Index it with an int, a slice or an array of rows.
+
+    Rows of an int8 store read as float32; ``raw`` and ``scales`` are what lies on the disk.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        name: str,
+        entry: ColumnEntry,
+        offsets: NDArray[np.int64],
+    ) -> None:
+        self.name = name
+        self.shards = entry.shards
+        self.quantization_error = entry.quantization_error
+        self._place = place
+        self._offsets = offsets
+        rows, stored = int(offsets[-1]), STORE_DTYPES[entry.dtype]
+        floats = np.dtype(np.float32)
+        self.raw = Rows(
+            Pieces(place, entry.shards, "activations", stored, rows), entry.width, stored
+        )
+        self.shape = self.raw.shape
+        self._norms = Pieces(place, entry.shards, "norms", floats, rows)
+        scaled = entry.dtype == "int8"
+        self._scales = Pieces(place, entry.shards, "scales", floats, rows) if scaled else None
+        self.dtype = floats if scaled else stored
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+        """Return a row ``[width]`` for an int, else rows ``[n, width]``."""
+        rows = self.raw[key]
+        if self._scales is None:
+            return rows
+        scales = _take(self._scales, key)
+        return decode(rows, scales[0] if isinstance(key, (int, np.integer)) else scales)
 
     def sample(self, index: int) -> NDArray[Any]:
         """Return the rows of one sample, ``[tokens, width]``."""
@@ -98,12 +115,21 @@ class Column:
 
     @property
     def norms(self) -> NDArray[np.float32]:
-        """The rows' L2 norms, float32 ``[tokens]``, computed in float32."""
+        """The rows' L2 norms, float32 ``[tokens]``, computed in float32 before any rounding."""
         return self._norms.between(0, len(self))
 
     def norms_between(self, start: int, end: int) -> NDArray[np.float32]:
         """Return the norms of rows ``start`` to ``end``, float32."""
         return self._norms.between(start, end)
+
+    @property
+    def scales(self) -> NDArray[np.float32] | None:
+        """What the codes in ``raw`` are times, float32 ``[tokens]``; None for floats."""
+        return None if self._scales is None else self._scales.between(0, len(self))
+
+    def scales_between(self, start: int, end: int) -> NDArray[np.float32] | None:
+        """Return the scales of rows ``start`` to ``end``, float32; None for floats."""
+        return None if self._scales is None else self._scales.between(start, end)
 
     @cached_property
     def stats(self) -> ColumnStats:
@@ -124,14 +150,8 @@ class Column:
             return torch.from_numpy(rows.view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(rows)
 
-    def _rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        wrapped = np.where(rows < 0, rows + len(self), rows)
-        if ((wrapped < 0) | (wrapped >= len(self))).any():
-            raise IndexError(f"a row lies outside 0 to {len(self) - 1}")
-        return wrapped
-
     def __repr__(self) -> str:
-        return f"<Column {self.name} {list(self.shape)} {self.dtype}>"
+        return f"<Column {self.name} {list(self.shape)} {self.raw.dtype}>"
 
 
 class ActivationStore:
@@ -140,7 +160,6 @@ class ActivationStore:
     def __init__(self, place: Place, manifest: Manifest, samples: int | None = None) -> None:
         self.place = place
         self.manifest = manifest
-        self.dtype = STORE_DTYPES[manifest.dtype]
         total = sum(s.samples for s in manifest.tokens)
         self.samples = total if samples is None else min(samples, total)
 
@@ -148,6 +167,11 @@ class ActivationStore:
     def columns(self) -> list[str]:
         """Names of the columns, sorted by layer."""
         return sorted(self.manifest.columns, key=lambda n: [_natural(p) for p in n.split(".")])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What rows read as: the manifest's dtype, float32 for int8."""
+        return STORE_DTYPES["float32" if self.manifest.dtype == "int8" else self.manifest.dtype]
 
     @property
     def tokens(self) -> int:
@@ -206,7 +230,7 @@ class ActivationStore:
         if entry is None:
             raise ColumnNotFound(name, self.columns)
         offsets = self.offsets[: min(self.samples, entry.samples) + 1]
-        return Column(self.place, name, entry, self.dtype, offsets)
+        return Column(self.place, name, entry, offsets)
 
     def __contains__(self, name: object) -> bool:
         return name in self.manifest.columns
@@ -297,6 +321,25 @@ class ActivationStore:
 
     def __repr__(self) -> str:
         return f"<ActivationStore {self.samples} samples, {self.tokens} tokens, {self.columns}>"
+
+
+def _take(pieces: Pieces, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    """Return the chosen rows ``[n, ...]``, a view of the file where they lie side by side."""
+    if isinstance(key, slice):
+        start, stop, step = key.indices(pieces.rows)
+        if step == 1:
+            return pieces.between(start, max(start, stop))
+        return pieces.pick(np.arange(start, stop, step, dtype=np.int64))
+    wanted = np.asarray([key] if isinstance(key, (int, np.integer)) else key)
+    if wanted.dtype == np.bool_:
+        if wanted.shape != (pieces.rows,):
+            raise IndexError(f"a mask must have {pieces.rows} entries, not {wanted.size}")
+        wanted = np.flatnonzero(wanted)
+    rows = wanted.astype(np.int64).ravel()
+    rows = np.where(rows < 0, rows + pieces.rows, rows)
+    if ((rows < 0) | (rows >= pieces.rows)).any():
+        raise IndexError(f"a row lies outside 0 to {pieces.rows - 1}")
+    return pieces.pick(rows)
 
 
 def _starts(place: Place, path: str, samples: int) -> NDArray[np.int64]:

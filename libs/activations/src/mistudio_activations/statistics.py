@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .errors import StoreCorrupt
 from .places import Place, whole
 from .rawfile import pack, unpack
+from .scaled import QuantizationError, ScaledRows, decode, error_of, sums_of
 
 QUANTILES = {
     "p01": 0.01,
@@ -45,6 +46,9 @@ class ColumnStats:
         Values that are infinite or not a number.
     overflow
         Infinite values of a float16 column: what left the range of float16.
+    quantization_error
+        Of an int8 column, how far it is from what was captured; None for floats. Its norms are of
+        the rows before they were rounded, everything else is of the rows as they read.
     """
 
     count: int
@@ -55,6 +59,7 @@ class ColumnStats:
     max_abs: float
     non_finite: int
     overflow: int
+    quantization_error: QuantizationError | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -63,15 +68,19 @@ class ColumnStats:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> ColumnStats:
         """Read what :meth:`to_json` gave."""
-        return cls(**document)
+        error = document.get("quantization_error")
+        known = {**document, "quantization_error": error and QuantizationError(**error)}
+        return cls(**known)
 
 
 class Partial:
     """Statistics of the rows of one shard so far."""
 
-    def __init__(self, width: int, *, half: bool) -> None:
+    def __init__(self, tokens: int, width: int, dtype: str) -> None:
         self._sum = np.zeros(width, np.float64)
-        self._half = half
+        self._half = dtype == "float16"
+        # By row: sums over them come out the same in whatever order the rows are written.
+        self._squares = np.zeros((tokens, 3)) if dtype == "int8" else None
         self._max_abs = 0.0
         self._non_finite = 0
         self._overflow = 0
@@ -80,7 +89,19 @@ class Partial:
         """Count ``[rows, width]`` in, and return the rows' norms, float32 ``[rows]``."""
         values = rows.astype(np.float32, copy=False)
         norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", values, values))
-        if not np.isfinite(norms).all():
+        self._count(values, whole=bool(np.isfinite(norms).all()))
+        return norms
+
+    def add_scaled(self, start_row: int, rows: ScaledRows) -> None:
+        """Count rows of int8 in, that lie from ``start_row`` on."""
+        if self._squares is None:
+            raise ValueError("a shard of floats takes no scaled rows")
+        self._squares[start_row : start_row + len(rows.scales)] = rows.squares
+        whole = bool(np.isfinite(rows.scales).all())
+        self._count(decode(rows.codes, rows.scales), whole=whole)
+
+    def _count(self, values: NDArray[np.float32], *, whole: bool) -> None:
+        if not whole:
             finite = np.isfinite(values)
             self._non_finite += int(values.size - np.count_nonzero(finite))
             if self._half:
@@ -89,25 +110,22 @@ class Partial:
         self._sum += values.sum(axis=0, dtype=np.float64)
         if values.size:
             self._max_abs = max(self._max_abs, float(values.max()), -float(values.min()))
-        return norms
 
     def save(self, place: Place, shard: str, size: int, sha256: str) -> None:
         """Write the statistics beside the shard, with its bytes and checksum.
 
         Equal rows give an equal file.
         """
-        place.write(
-            beside(shard),
-            pack(
-                {
-                    "sum": self._sum,
-                    "max_abs": np.array([self._max_abs]),
-                    "counts": np.array([self._non_finite, self._overflow], np.int64),
-                    "bytes": np.array([size], np.int64),
-                    "sha256": np.frombuffer(bytes.fromhex(sha256), np.uint8),
-                }
-            ),
-        )
+        told = {
+            "sum": self._sum,
+            "max_abs": np.array([self._max_abs]),
+            "counts": np.array([self._non_finite, self._overflow], np.int64),
+            "bytes": np.array([size], np.int64),
+            "sha256": np.frombuffer(bytes.fromhex(sha256), np.uint8),
+        }
+        if self._squares is not None:
+            told["errors"] = sums_of(self._squares)
+        place.write(beside(shard), pack(told))
 
 
 def receipt(place: Place, shard: str) -> dict[str, NDArray[Any]]:
@@ -157,9 +175,11 @@ def merge(place: Place, shards: Sequence[str]) -> ColumnStats:
     """
     total: NDArray[np.float64] | None = None
     max_abs, counts = 0.0, np.zeros(2, np.int64)
-    norms = _Norms()
+    norms, errors = _Norms(), []
     for path in shards:
         partial = receipt(place, path)
+        if "errors" in partial:
+            errors.append(partial["errors"])
         vector = partial["sum"]
         total = vector.astype(np.float64) if total is None else total + vector
         max_abs = max(max_abs, float(partial["max_abs"][0]))
@@ -175,6 +195,7 @@ def merge(place: Place, shards: Sequence[str]) -> ColumnStats:
         max_abs=max_abs,
         non_finite=int(counts[0]),
         overflow=int(counts[1]),
+        quantization_error=error_of(errors) if errors else None,
     )
 
 

@@ -19,8 +19,8 @@ class ActivationDataset(IterableDataset[dict[str, torch.Tensor]]):
     """Whole batches of a store: give it to ``DataLoader(dataset, batch_size=None)``.
 
     Each is a dict of ``rows`` int64, ``input_ids`` int64, ``positions`` int64, ``[n]`` each, and a
-    tensor ``[n, width]`` of the store's dtype for each column. With several workers or ranks each
-    reads blocks of its own; what is left over at the end of each is a smaller batch.
+    tensor ``[n, width]`` for each column, of its dtype; float32 for int8. With several workers or
+    ranks each reads blocks of its own; what is left over at the end of each is a smaller batch.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .errors import ActivationsError, StoreCorrupt, storage_errors
 from .places import Where, place_of
 from .rawfile import STORE_DTYPES, pack, parse_specs, plan
+from .scaled import ScaledRows, scale_rows
 from .statistics import Partial, written
 
 TOKENS = "tokens"
@@ -69,7 +70,7 @@ class ShardWriter:
     tokens, width
         Shape of the shard.
     dtype
-        ``float32``, ``float16`` or ``bfloat16``.
+        ``float32``, ``float16`` or ``bfloat16``; or ``int8``, with a scale beside each row.
     """
 
     def __init__(
@@ -80,15 +81,12 @@ class ShardWriter:
         self._dtype = STORE_DTYPES[dtype]
         self._place, self._path = place_of(store), f"{column}/{shard_name(index)}"
         self._norms = np.zeros(tokens, np.float32)
-        self._partial = Partial(width, half=dtype == "float16")
+        self._scales = np.zeros(tokens, np.float32) if dtype == "int8" else None
+        self._partial = Partial(tokens, width, dtype)
         self._written = 0
-        head, self._size, specs = plan(
-            {
-                "activations": (self._dtype, (tokens, width)),
-                "norms": (np.dtype(np.float32), (tokens,)),
-            }
-        )
+        head, self._size, specs = plan(_layout(tokens, width, self._dtype))
         self._start = specs["activations"].start
+        self._padding = specs["align"].nbytes if "align" in specs else 0
         self._next: int | None = 0
         self._digest = hashlib.sha256(head)
         with storage_errors():
@@ -107,7 +105,8 @@ class ShardWriter:
         start_row
             Rows in order cost least: they are hashed as they pass.
         rows
-            numpy array or CPU torch tensor.
+            numpy array or CPU torch tensor. An int8 shard takes :class:`~.scaled.ScaledRows`, or
+            floats, which it then scales.
 
         Raises
         ------
@@ -116,7 +115,8 @@ class ShardWriter:
         StorageFull
             When there is no room; abort then.
         """
-        array = as_numpy(rows)
+        scaled = self._scaled(rows)
+        array = as_numpy(rows) if scaled is None else scaled.codes
         if array.ndim != 2 or array.shape[1] != self._width or array.dtype != self._dtype:
             raise ActivationsError(
                 f"rows are {array.dtype} {array.shape}, the shard takes "
@@ -128,13 +128,28 @@ class ShardWriter:
         content = np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
         with storage_errors():
             self._pwrite(content, self._start + start_row * self._width * self._dtype.itemsize)
-        self._norms[start_row:end] = self._partial.add(array)
+        if scaled is None or self._scales is None:
+            self._norms[start_row:end] = self._partial.add(array)
+        else:
+            self._norms[start_row:end] = scaled.norms
+            self._scales[start_row:end] = scaled.scales
+            self._partial.add_scaled(start_row, scaled)
         self._written += array.shape[0]
         if self._next == start_row:
             self._digest.update(content)
             self._next = end
         else:
             self._next = None
+
+    def _scaled(self, rows: Any) -> ScaledRows | None:
+        if self._scales is None:
+            if isinstance(rows, ScaledRows):
+                raise ActivationsError(f"a shard of {self._dtype} takes no rows of int8")
+            return None
+        if not isinstance(rows, ScaledRows):
+            return scale_rows(as_numpy(rows))
+        parts = (rows.codes, rows.scales, rows.norms, rows.squares)
+        return ScaledRows(*(as_numpy(part) for part in parts))
 
     def close(self) -> ShardFile:
         """Sync the shard and give it its name.
@@ -150,9 +165,10 @@ class ShardWriter:
             raise ActivationsError(f"{self._written} of {self._tokens} rows were written")
         with storage_errors():
             try:
-                norms = self._norms.tobytes()
-                self._pwrite(norms, self._size - len(norms))
-                self._digest.update(norms)
+                scales = b"" if self._scales is None else self._scales.tobytes()
+                tail = bytes(self._padding) + scales + self._norms.tobytes()
+                self._pwrite(tail, self._size - len(tail))
+                self._digest.update(tail)
                 digest = self._digest.hexdigest() if self._next is not None else self._read_back()
                 # Before the shard itself: whoever finds the shard finds its statistics.
                 self._partial.save(self._place, self._path, self._size, digest)
@@ -188,6 +204,18 @@ class ShardWriter:
         for offset in range(0, self._size, READ_BACK):
             digest.update(os.pread(self._staged.fd, READ_BACK, offset))
         return digest.hexdigest()
+
+
+def _layout(
+    tokens: int, width: int, dtype: np.dtype[Any]
+) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    floats = (np.dtype(np.float32), (tokens,))
+    if dtype != STORE_DTYPES["int8"]:
+        return {"activations": (dtype, (tokens, width)), "norms": floats}
+    # Other readers of the format map floats where they lie, which must be at a multiple of four.
+    padding = -(tokens * width) % floats[0].itemsize
+    align = {"align": (np.dtype(np.uint8), (padding,))} if padding else {}
+    return {"activations": (dtype, (tokens, width)), **align, "scales": floats, "norms": floats}
 
 
 def shard_file(store: Where, column: str, index: int, tokens: int) -> ShardFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
+from jsonschema import Draft202012Validator
+
+from mistudio_activations import MANIFEST_SCHEMA, Manifest
 
 from .models import make_model
 from .servers import nats_server, postgres_server
@@ -16,10 +20,24 @@ from .servers import nats_server, postgres_server
 __all__ = [
     "database_url",
     "empty_nats_url",
+    "manifests_follow_their_schema",
     "nats_url",
     "postgres_url",
     "tiny_model",
 ]
+
+
+@pytest.fixture(autouse=True)
+def manifests_follow_their_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare every manifest that a test writes with the schema in ``contracts/``."""
+    written, schema = Manifest.to_json, Draft202012Validator(MANIFEST_SCHEMA)
+
+    def checked(manifest: Manifest) -> bytes:
+        content = written(manifest)
+        schema.validate(json.loads(content))
+        return content
+
+    monkeypatch.setattr(Manifest, "to_json", checked)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mistudio_activations import (
+    DatasetInfo,
+    Info,
     Manifest,
+    ModelInfo,
     ShardFile,
     StorageFull,
     StoreCorrupt,
@@ -22,9 +25,16 @@ from mistudio_contracts.values import ColumnSummary
 from mistudio_contracts.work import CommitExtraction
 from mistudio_extractor.storage.layout import Layout, storage_full
 
-from .planning import ROWS_CONSIDERED
-
-PACKAGES = ("torch", "transformers", "mistudio-capture", "mistudio-activations")
+PACKAGES = (
+    "bitsandbytes",
+    "mistudio-activations",
+    "mistudio-capture",
+    "mistudio-extractor",
+    "numpy",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
 
 
 class Committing:
@@ -61,27 +71,30 @@ class Committing:
             token_bytes=sum(shard.bytes for shard in manifest.tokens),
         )
 
-    def _info(self, order: CommitExtraction, store: Path) -> dict[str, object]:
+    def _info(self, order: CommitExtraction, store: Path) -> Info:
         facts = self._layout.artifact_facts(order.artifact)
         considered = order.rows_considered
         if considered is None:
             # Each row considered is either a sample or was left out.
             considered = order.samples + order.skipped.empty + order.skipped.too_long
         before = read_manifest(store)
-        known = int(before.info.get(ROWS_CONSIDERED, 0)) if before else 0
-        return {
-            "model": {
-                "fingerprint": order.artifact.fingerprint,
-                "quantization": order.artifact.quantization.value,
-                "dtype": order.artifact.dtype.value,
-                "source": facts.get("source"),
-                "revision": facts.get("revision"),
-            },
-            "dataset": {"fingerprint": order.dataset.fingerprint},
-            ROWS_CONSIDERED: max(known, considered),
-            "tokenization": order.tokenization.model_dump(mode="json"),
-            "versions": {name: version(name) for name in PACKAGES},
-        }
+        known = (before.info.rows_considered or 0) if before else 0
+        return Info(
+            model=ModelInfo(
+                fingerprint=order.artifact.fingerprint,
+                source=facts.get("source"),
+                identifier=facts.get("model_identifier"),
+                revision=facts.get("revision"),
+                quantization=order.artifact.quantization.value,
+                quantization_options=facts.get("quantization_options"),
+                dtype=order.artifact.dtype.value,
+                fidelity=facts.get("fidelity"),
+            ),
+            dataset=DatasetInfo(order.dataset.fingerprint, order.dataset.sample_count),
+            tokenization=order.tokenization.model_dump(mode="json"),
+            rows_considered=max(known, considered),
+            versions={name: version(name) for name in PACKAGES},
+        )
 
 
 def _new_files(

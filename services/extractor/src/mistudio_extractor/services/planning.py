@@ -29,9 +29,6 @@ from mistudio_extractor.storage.skipped import SkippedRows
 
 from .tokenizing import PlanStopped, Tokenizing
 
-ROWS_CONSIDERED = "rows_considered"
-"""In the manifest's info: how many dataset rows the visible token shards have used up."""
-
 CUTS = 4096
 """Shards told in one part of what the store has already: some hundred kilobytes of a message."""
 
@@ -162,7 +159,7 @@ class _There:
         opened = open_store(store)
         samples, tokens = opened.samples, opened.tokens
         after_last = int(opened.sample_ids[-1]) + 1
-        rows = max(after_last, int(manifest.info.get(ROWS_CONSIDERED, 0)))
+        rows = max(after_last, manifest.info.rows_considered or 0)
         if wanted < rows:
             rows = wanted
             samples = int(np.searchsorted(opened.sample_ids, wanted))
