@@ -40,6 +40,7 @@ from mistudio_contracts.values import (
     HookKindFacts,
     HookPointFacts,
     ModelFacts,
+    PlanCursor,
     ResidentModel,
     ShardCut,
     Skipped,
@@ -300,6 +301,12 @@ class World:
         await self.publish(subjects.REPORT_PLANNED, planned(order, shards, compute))
         return order
 
+    async def plan_part(self, shards: int, *, rows: int) -> w.PlanExtraction:
+        """Do a part of a plan up to row ``rows``, a token a row."""
+        order = await self.order(subjects.WORK_PLAN, w.PlanExtraction)
+        await self.publish(subjects.REPORT_PLANNED, part(order, shards, rows))
+        return order
+
     async def capture(self) -> w.CaptureShard:
         """Capture one shard, as an extractor does."""
         order = await self.order(subjects.WORK_SHARD, w.CaptureShard)
@@ -421,6 +428,24 @@ def planned(
             ColumnPlan(hook_point=point, shards_there=0 if compute else shards)
             for point in order.hook_points
         ],
+    )
+
+
+def part(order: w.PlanExtraction, shards: int, rows: int) -> r.ExtractionPlannedReport:
+    """Return the part of a plan that ends before ``rows``, every row a sample of one token."""
+    begin = order.begin or PlanCursor(row=0, shards=0, samples=0, tokens=0)
+    each = (rows - begin.row) // shards
+    end = PlanCursor(row=rows, shards=begin.shards + shards, samples=rows, tokens=rows)
+    return r.ExtractionPlannedReport(
+        task_id=order.task_id,
+        extraction_id=order.extraction_id,
+        samples=rows,
+        tokens=rows,
+        cuts=[ShardCut(samples=each, tokens=each)] * shards,
+        columns=[ColumnPlan(hook_point=point, shards_there=0) for point in order.hook_points],
+        first=begin.shards,
+        first_sample=begin.samples,
+        next=end if rows < (order.sample_count or order.dataset.sample_count) else None,
     )
 
 

@@ -9,7 +9,7 @@ from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, InvalidInput, RateLimited, StatusConflict
-from mistudio_contracts.values import Skipped
+from mistudio_contracts.values import PlanCursor, Skipped
 
 from .support import (
     World,
@@ -19,6 +19,7 @@ from .support import (
     evicted,
     facts,
     failure,
+    part,
     planned,
     running_world,
 )
@@ -169,6 +170,76 @@ async def test_at_most_a_window_of_shards_is_ordered(settings: CatalogSettings) 
             await world.event(subjects.EXTRACTION_SHARD_COMPLETED, count=done + 1)
             seen.append(order.shard.index)
         assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_a_long_plan_comes_in_parts_while_its_shards_are_captured(
+    settings: CatalogSettings,
+) -> None:
+    narrow = settings.model_copy(update={"shard_window": 1})
+    async with running_world(narrow) as world:
+        model, dataset = await world.ready_model(), await world.ready_dataset()
+        accepted = await world.request(model.id, dataset.id, [0])
+        first = await world.plan_part(5, rows=50)
+        assert (first.begin, first.most_shards) == (None, 4)
+        # Five shards wait, which is far enough ahead: the rest is planned when there is room.
+        shard = await world.order(subjects.WORK_SHARD, w.CaptureShard)
+        assert await world.pending(subjects.WORK_PLAN) == 0
+        shown = await world.extraction(accepted.extraction_id)
+        assert (shown.status, shown.total_samples, shown.total_tokens) == ("extracting", None, None)
+        await world.publish(subjects.REPORT_SHARD, captured(shard))
+        assert (await world.capture()).shard.index == 1
+        second = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
+        assert second.begin == PlanCursor(row=50, shards=5, samples=50, tokens=50)
+        assert second.most_shards == 5
+        for late in (part(first, 5, 50), part(second, 5, 100), part(second, 5, 100)):
+            await world.publish(subjects.REPORT_PLANNED, late)
+        for index in range(2, 10):
+            order = await world.capture()
+            assert (order.shard.index, order.shard.sample_start) == (index, 10 * index)
+        commit = await world.commit()
+        assert (commit.shards, commit.samples, commit.tokens) == (10, 100, 100)
+        await world.event(subjects.EXTRACTION_COMPLETED)
+        told = [d["progress"] for d in world.events(subjects.EXTRACTION_PROGRESS)]
+        assert told == sorted(told)
+        totals = [d["total_samples"] for d in world.events(subjects.EXTRACTION_PROGRESS)]
+        assert set(totals) == {0, 100}
+        assert totals == sorted(totals)
+
+
+async def test_a_plan_that_fails_late_ends_in_one_failure_with_nothing_visible(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    accepted = await world.request(model.id, dataset.id, [0])
+    await world.plan_part(1, rows=90)
+    late = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
+    report = r.ExtractionWorkFailedReport(
+        task_id=late.task_id,
+        extraction_id=late.extraction_id,
+        failure=failure("Row 91 has the token id 999.", reason="token_out_of_range"),
+    )
+    await world.publish(subjects.REPORT_EXTRACTION_FAILED, report)
+    event = await world.event(subjects.EXTRACTION_FAILED)
+    assert event["error"]["details"]["reason"] == "token_out_of_range"
+    await world.capture()
+    evict = await world.order(subjects.WORK_EVICT_STORE, w.EvictStore)
+    assert (evict.store_key, evict.hook_points) == (late.store_key, None)
+    shown = await world.extraction(accepted.extraction_id)
+    assert (shown.status, shown.cache_id) == ("failed", None)
+    assert await world.pending(subjects.WORK_COMMIT) == 0
+
+
+async def test_a_plan_that_the_disk_would_not_hold_by_far_is_refused_with_its_first_part(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0])
+    row = 64 * 4 + 4
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=40 * row)
+    await world.plan_part(1, rows=10)
+    event = await world.event(subjects.EXTRACTION_FAILED)
+    assert event["error"]["details"]["required_bytes"] == 100 * row
+    assert event["error"]["details"]["available_bytes"] == 40 * row
 
 
 async def test_live_progress_counts_shards_under_way(world: World) -> None:

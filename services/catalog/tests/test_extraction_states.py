@@ -16,6 +16,7 @@ from mistudio_catalog.domain.extraction import (
     ExtractionPhase,
     ExtractionState,
     Holding,
+    Live,
     ShardState,
     ShardStatus,
     shards_of,
@@ -28,7 +29,14 @@ from mistudio_contracts.states import (
     ExtractionStatus,
     Quantization,
 )
-from mistudio_contracts.values import Artifact, ColumnPlan, DatasetRef, ShardCut, Tokenization
+from mistudio_contracts.values import (
+    Artifact,
+    ColumnPlan,
+    DatasetRef,
+    PlanCursor,
+    ShardCut,
+    Tokenization,
+)
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 ARTIFACT = Artifact(
@@ -61,15 +69,28 @@ def waiting() -> ExtractionState:
     )
 
 
-def plan(shards: int, there: int) -> reports.ExtractionPlannedReport:
+def plan(
+    shards: int, there: int, first: int = 0, *, more: bool = False
+) -> reports.ExtractionPlannedReport:
+    """Return a part of a plan, a shard for each ten of the hundred rows."""
+    end = first + shards
+    following = PlanCursor(row=10 * end, shards=end, samples=10 * end, tokens=100 * end)
     return reports.ExtractionPlannedReport(
         task_id="task_1",
         extraction_id="ext_x",
-        samples=10 * shards,
-        tokens=100 * shards,
+        samples=10 * end,
+        tokens=100 * end,
         cuts=[ShardCut(samples=10, tokens=100)] * shards,
         columns=[ColumnPlan(hook_point="layers.0.resid_post", shards_there=there)],
+        first=first,
+        first_sample=10 * first,
+        next=following if more else None,
     )
+
+
+def live(samples: int) -> Live:
+    """Return so many samples under way, of 10 tokens each through one block."""
+    return Live(samples, 10 * samples)
 
 
 class Extracting(RuleBasedStateMachine):
@@ -77,6 +98,7 @@ class Extracting(RuleBasedStateMachine):
         super().__init__()
         self.state = waiting()
         self.shards: list[ShardState] = []
+        self.whole = False
         self.now = START
         self.progress: list[float] = []
         self.ends: list[type] = []
@@ -102,29 +124,47 @@ class Extracting(RuleBasedStateMachine):
             extracting.begin(self.state, ARTIFACT, DATASET, "c" * 32, "task_1", 100, self.now)
         )
 
-    @rule(shards=st.integers(1, 5), there=st.integers(0, 5), stale=st.booleans())
-    def planned(self, shards: int, there: int, stale: bool) -> None:
-        report = plan(shards, there)
+    @rule(
+        first=st.integers(0, 6),
+        shards=st.integers(1, 3),
+        there=st.integers(0, 5),
+        more=st.booleans(),
+        stale=st.booleans(),
+    )
+    def planned(self, first: int, shards: int, there: int, more: bool, stale: bool) -> None:
+        report = plan(shards, there, first, more=more)
         if stale:
             report = report.model_copy(update={"task_id": "task_stale"})
-        shards = shards_of(report.shards)
-        step = extracting.planned(self.state, report, shards, self.now)
-        if stale:
-            assert step == (self.state, ())
+        cut = shards_of(report.shards)
+        step = extracting.planned(self.state, report, cut, self.now)
+        if stale or first != len(self.shards):
+            assert step == (self.state, ()), "a part counts once, after the one before"
         if step[0] is not self.state:
-            self.shards = shards
+            self.shards += cut
+            self.whole = not more
         self.take(step)
 
-    @rule(live=st.integers(0, 60))
-    def live(self, live: int) -> None:
-        self.take(extracting.progressed(self.state, live, self.now))
+    @rule(ahead=st.integers(0, 4))
+    def plan_on(self, ahead: int) -> None:
+        before = self.state
+        step = extracting.plan_on(self.state, ahead, 100)
+        if step[0] is not before:
+            (order,) = (effect.payload for effect in step[1])
+            assert order.begin == before.plan_from
+            waiting = [s for s in self.shards if s.status is not ShardStatus.CAPTURED]
+            assert len(waiting) < ahead, "the planner does not run away from the capture"
+        self.take(step)
+
+    @rule(samples=st.integers(0, 60))
+    def live(self, samples: int) -> None:
+        self.take(extracting.progressed(self.state, live(samples), self.now))
 
     @precondition(lambda self: self.shards)
-    @rule(data=st.data(), live=st.integers(0, 30))
-    def captured(self, data: st.DataObject, live: int) -> None:
+    @rule(data=st.data(), others=st.integers(0, 30))
+    def captured(self, data: st.DataObject, others: int) -> None:
         index = data.draw(st.integers(0, len(self.shards) - 1))
         shard = self.shards[index]
-        step = extracting.captured(self.state, shard, live, self.now)
+        step = extracting.captured(self.state, shard, live(others), self.now)
         if shard.status is ShardStatus.CAPTURED:
             assert step == (self.state, ()), "a shard counts once"
         elif step[0] is not self.state:
@@ -133,7 +173,11 @@ class Extracting(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        self.take(extracting.commit(self.state, self.now))
+        step = extracting.commit(self.state, self.now)
+        if step[0] is not self.state:
+            assert self.whole, "nothing is committed before the last part has come"
+            assert all(shard.status is ShardStatus.CAPTURED for shard in self.shards)
+        self.take(step)
 
     @precondition(lambda self: self.state.phase is ExtractionPhase.COMMITTING)
     @rule()
@@ -188,15 +232,15 @@ class TestTimeLeft:
         # The model took a minute to place; then there are two samples a second.
         for second in range(11):
             now = START + timedelta(seconds=60 + second)
-            state, _ = extracting.progressed(state, 2 * (second + 1), now)
+            state, _ = extracting.progressed(state, live(2 * (second + 1)), now)
             left = 100 - 10 * there - 2 * (second + 1)
             expected = None if second == 0 else pytest.approx(left / 2)
             assert state.seconds_left == expected
 
     def test_it_is_told_with_progress_and_ends_with_the_capture(self) -> None:
         state = self.capturing(0)
-        state, _ = extracting.progressed(state, 10, START)
-        state, told = extracting.progressed(state, 20, START + timedelta(seconds=5))
+        state, _ = extracting.progressed(state, live(10), START)
+        state, told = extracting.progressed(state, live(20), START + timedelta(seconds=5))
         assert [each.payload.seconds_left for each in told] == [pytest.approx(40)]
         over, _ = ending.failed(state, MiStudioError("no").body(), START)
         assert over.seconds_left is None
@@ -206,11 +250,31 @@ def test_progress_is_told_at_every_five_percent_or_two_seconds() -> None:
     state, _ = extracting.begin(waiting(), ARTIFACT, DATASET, "c" * 32, "task_1", 100, START)
     report = plan(10, 0)
     state, _ = extracting.planned(state, report, shards_of(report.shards), START)
-    state, told = extracting.progressed(state, 4, START)
+    state, told = extracting.progressed(state, live(4), START)
     assert told == ()
-    state, told = extracting.progressed(state, 5, START)
+    state, told = extracting.progressed(state, live(5), START)
     assert len(told) == 1
-    state, told = extracting.progressed(state, 6, START + timedelta(seconds=1))
+    state, told = extracting.progressed(state, live(6), START + timedelta(seconds=1))
     assert told == ()
-    state, told = extracting.progressed(state, 7, START + timedelta(seconds=2))
+    state, told = extracting.progressed(state, live(7), START + timedelta(seconds=2))
     assert len(told) == 1
+
+
+def test_before_all_is_planned_totals_are_unknown_and_progress_is_of_the_rows() -> None:
+    state, _ = extracting.begin(waiting(), ARTIFACT, DATASET, "c" * 32, "task_1", 100, START)
+    report = plan(2, 0, more=True)
+    state, told = extracting.planned(state, report, shards_of(report.shards), START)
+    assert (state.counted_samples, state.counted_tokens) == (None, None)
+    assert told[0].payload.total_samples == 0
+    state, _ = extracting.progressed(state, live(10), START)
+    assert state.progress == pytest.approx(10), "10 of 20 samples of a fifth of the rows"
+    state, told = extracting.progressed(state, live(20), START + timedelta(seconds=10))
+    assert state.seconds_left == pytest.approx(80), "the other rows are taken to be alike"
+    rest = plan(8, 0, 2)
+    state, _ = extracting.planned(state, rest, shards_of(rest.shards), START)
+    assert state.counted_samples is None, "the part was not ordered"
+    state, _ = extracting.plan_on(state, 4, 100)
+    state, told = extracting.planned(state, rest, shards_of(rest.shards), START)
+    assert (state.counted_samples, state.counted_tokens) == (100, 1000)
+    assert told[0].payload.total_samples == 100
+    assert state.progress == pytest.approx(20)

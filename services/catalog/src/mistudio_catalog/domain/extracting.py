@@ -14,7 +14,7 @@ from mistudio_contracts import events, reports, subjects
 from mistudio_contracts.states import ExtractionStatus
 from mistudio_contracts.values import Artifact, DatasetRef
 
-from .extraction import ExtractionPhase, ExtractionState, ShardState, ShardStatus
+from .extraction import ExtractionPhase, ExtractionState, Live, ShardState, ShardStatus
 from .orders import commit_order, plan_order
 from .outgoing import Effects, Outgoing
 
@@ -55,6 +55,7 @@ def begin(
     planning = replace(
         extraction,
         phase=ExtractionPhase.PLANNING,
+        plan_ordered=True,
         task_id=task_id,
         artifact=artifact,
         dataset=dataset,
@@ -72,8 +73,12 @@ def planned(
     shards: Sequence[ShardState],
     now: datetime,
 ) -> Step:
-    """The samples are cut; shards that the store has already count as done."""
-    if extraction.phase is not ExtractionPhase.PLANNING or extraction.task_id != report.task_id:
+    """A part of the samples is cut; shards that the store has already count as done.
+
+    A part is taken once, after the one before it.
+    """
+    expected = extraction.plan_ordered and extraction.shards_total == report.first
+    if not expected or extraction.task_id != report.task_id or extraction.status.terminal:
         return extraction, ()
     there = [shard for shard in shards if shard.status is ShardStatus.CAPTURED]
     samples = sum(shard.samples for shard in there)
@@ -81,24 +86,40 @@ def planned(
         extraction,
         status=ExtractionStatus.EXTRACTING,
         phase=ExtractionPhase.CAPTURING,
+        plan_from=report.next,
+        plan_ordered=False,
         total_samples=report.samples,
         total_tokens=report.tokens,
         skipped=report.skipped,
-        shards_total=len(shards),
-        shards_completed=len(there),
-        shards_computed=len(shards) - len(there),
-        samples_captured=samples,
+        shards_total=extraction.shards_total + len(shards),
+        shards_completed=extraction.shards_completed + len(there),
+        shards_computed=extraction.shards_computed + len(shards) - len(there),
+        samples_captured=extraction.samples_captured + samples,
+        work_total=extraction.work_total + sum(shard.work for shard in shards),
         heard_at=now,
         updated_at=now,
     )
-    return _tell(_counted(capturing, 0), now)
+    return _tell(_counted(capturing, Live()), now)
 
 
-def progressed(extraction: ExtractionState, live_samples: int, now: datetime) -> Step:
-    """Count ``live_samples`` of shards under way; told at every 5 % or 2 s, never backwards."""
+def plan_on(extraction: ExtractionState, ahead: int, shard_tokens: int) -> Step:
+    """Order the next part of a plan, unless ``ahead`` shards that are cut wait for their capture.
+
+    Tokens of shards that are captured much later would only fill the disk.
+    """
+    waiting = extraction.shards_total - extraction.shards_completed
+    capturing = extraction.phase is ExtractionPhase.CAPTURING
+    if not capturing or extraction.plan_from is None or extraction.plan_ordered or waiting >= ahead:
+        return extraction, ()
+    ordered = replace(extraction, plan_ordered=True)
+    return ordered, plan_order(ordered, shard_tokens)
+
+
+def progressed(extraction: ExtractionState, live: Live, now: datetime) -> Step:
+    """Count what is done of shards under way; told at every 5 % or 2 s, never backwards."""
     if extraction.phase is not ExtractionPhase.CAPTURING:
         return extraction, ()
-    counted = _counted(replace(extraction, heard_at=now), live_samples)
+    counted = _counted(replace(extraction, heard_at=now), live)
     gained = counted.progress - extraction.told_progress
     silent = (
         extraction.told_at is None or (now - extraction.told_at).total_seconds() >= _TELL_SECONDS
@@ -108,20 +129,19 @@ def progressed(extraction: ExtractionState, live_samples: int, now: datetime) ->
     return counted, ()
 
 
-def captured(
-    extraction: ExtractionState, shard: ShardState, live_samples: int, now: datetime
-) -> Step:
-    """A shard's files are written; ``live_samples`` counts the others under way."""
+def captured(extraction: ExtractionState, shard: ShardState, live: Live, now: datetime) -> Step:
+    """A shard's files are written; ``live`` is what is done of the others under way."""
     if extraction.phase is not ExtractionPhase.CAPTURING or shard.status is ShardStatus.CAPTURED:
         return extraction, ()
     grown = replace(
         extraction,
         shards_completed=extraction.shards_completed + 1,
         samples_captured=extraction.samples_captured + shard.samples,
+        work_captured=extraction.work_captured + shard.work,
         heard_at=now,
         updated_at=now,
     )
-    told, progress = _tell(_counted(grown, live_samples), now)
+    told, progress = _tell(_counted(grown, live), now)
     event = events.ExtractionShardCompleted(
         extraction_id=extraction.id,
         model_id=extraction.model_id,
@@ -134,20 +154,22 @@ def captured(
     return told, (Outgoing(subjects.EXTRACTION_SHARD_COMPLETED, event, extraction.id), *progress)
 
 
-def _counted(extraction: ExtractionState, live_samples: int) -> ExtractionState:
+def _counted(extraction: ExtractionState, live: Live) -> ExtractionState:
     total = extraction.total_samples or 1
-    done = min(extraction.samples_captured + live_samples, total)
+    done = min(extraction.samples_captured + live.samples, total)
     processed = max(done, extraction.samples_processed)
-    percent = min(100.0 * processed / total, BEFORE_COMPLETION)
+    work = max(extraction.work_captured + live.work, extraction.work_processed)
+    # Of rows that are not planned yet nothing is done.
+    percent = min(100.0 * extraction.planned_share * processed / total, BEFORE_COMPLETION)
     counted = replace(
         extraction,
         samples_processed=processed,
+        work_processed=work,
         progress=max(extraction.progress, percent),
     )
-    # What the cache had came at no pace at all: the first samples after it begin one.
-    begun = processed > extraction.samples_processed and extraction.told_at is not None
-    if extraction.paced_at is None and begun:
-        return replace(counted, paced_at=counted.heard_at, paced_samples=processed)
+    # What the cache had took no work: the first of it begins the pace.
+    if extraction.paced_at is None and work > 0:
+        return replace(counted, paced_at=counted.heard_at, paced_work=work)
     return counted
 
 
@@ -159,7 +181,7 @@ def _tell(extraction: ExtractionState, now: datetime) -> Step:
         status=told.status,
         progress=told.progress,
         samples_processed=told.samples_processed,
-        total_samples=told.total_samples or 0,
+        total_samples=told.counted_samples or 0,
         seconds_left=told.seconds_left,
         timestamp=now,
     )
@@ -169,7 +191,7 @@ def _tell(extraction: ExtractionState, now: datetime) -> Step:
 def commit(extraction: ExtractionState, now: datetime) -> Step:
     """Every shard is captured: order the commit. Before that, nothing happens."""
     capturing = extraction.phase is ExtractionPhase.CAPTURING
-    if not capturing or extraction.shards_completed < extraction.shards_total:
+    if not capturing or not extraction.all_captured:
         return extraction, ()
     committing = replace(extraction, phase=ExtractionPhase.COMMITTING, heard_at=now, updated_at=now)
     return committing, commit_order(committing)

@@ -8,10 +8,12 @@ from datetime import datetime
 from enum import Enum
 
 from mistudio_contracts.errors import ErrorBody
+from mistudio_contracts.hooks import FINAL_NORM, layer_of
 from mistudio_contracts.states import Dtype, ExtractionStatus
 from mistudio_contracts.values import (
     Artifact,
     DatasetRef,
+    PlanCursor,
     ShardPlan,
     Skipped,
     Tokenization,
@@ -48,7 +50,10 @@ class ShardStatus(str, Enum):
 
 @dataclass(frozen=True)
 class ShardState:
-    """One row of ``extraction_shards``; ``index`` counts within the extraction."""
+    """One row of ``extraction_shards``; ``index`` counts within the extraction.
+
+    ``work`` is what capturing it takes: its tokens, once for each block they go through.
+    """
 
     index: int
     sample_start: int
@@ -59,6 +64,7 @@ class ShardState:
     samples_done: int = 0
     device_id: str | None = None
     seconds: float | None = None
+    work: int = 0
 
     @property
     def plan(self) -> ShardPlan:
@@ -75,10 +81,13 @@ class ShardState:
 class ExtractionState:
     """One row of ``extractions``.
 
-    ``rows_considered`` is how many rows of the dataset are taken; ``total_samples`` how many of
-    them tokenisation kept. ``samples_captured`` counts whole shards, ``samples_processed`` what
-    was told, live parts included. ``paced_at`` is when the first samples were heard of, of which
-    there were ``paced_samples`` then: placing the model belongs to no pace.
+    ``rows_considered`` is how many rows of the dataset are taken; ``total_samples`` and
+    ``total_tokens`` what tokenisation made of those that are planned. ``plan_from`` is where the
+    plan goes on, None once it is whole; ``plan_ordered`` says that its next part is at a worker.
+    ``samples_captured`` counts whole shards, ``samples_processed`` what was told, live parts
+    included; ``work_total``, ``work_captured`` and ``work_processed`` likewise, see
+    :attr:`ShardState.work`. ``paced_at`` is when the first samples were heard of, by when
+    ``paced_work`` was done: placing the model belongs to no pace.
     """
 
     id: str
@@ -121,20 +130,49 @@ class ExtractionState:
     completed_at: datetime | None = None
     heard_at: datetime | None = None
     paced_at: datetime | None = None
-    paced_samples: int = 0
+    paced_work: int = 0
+    work_total: int = 0
+    work_captured: int = 0
+    work_processed: int = 0
+    plan_from: PlanCursor | None = None
+    plan_ordered: bool = False
+
+    @property
+    def planned_share(self) -> float:
+        """The part of the dataset's rows whose samples are planned, 0–1."""
+        if self.plan_from is None:
+            return 1.0
+        return min(1.0, self.plan_from.row / self.rows_considered)
+
+    @property
+    def all_captured(self) -> bool:
+        """Whether every shard there will be is captured."""
+        return self.plan_from is None and self.shards_completed >= self.shards_total
+
+    @property
+    def counted_samples(self) -> int | None:
+        """How many samples there are; None before all are planned."""
+        return None if self.plan_from is not None else self.total_samples
+
+    @property
+    def counted_tokens(self) -> int | None:
+        """How many tokens there are; None before all are planned."""
+        return None if self.plan_from is not None else self.total_tokens
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds to go at the pace so far; None before there is one, and after the end."""
-        if self.phase is not ExtractionPhase.CAPTURING or self.total_samples is None:
+        if self.phase is not ExtractionPhase.CAPTURING or self.planned_share == 0:
             return None
         if self.paced_at is None or self.heard_at is None:
             return None
-        done = self.samples_processed - self.paced_samples
+        done = self.work_processed - self.paced_work
         seconds = (self.heard_at - self.paced_at).total_seconds()
         if done <= 0 or seconds <= 0:
             return None
-        return (self.total_samples - self.samples_processed) * seconds / done
+        # What is not planned yet is taken to be like what is.
+        left = self.work_total / self.planned_share - self.work_processed
+        return max(left, 0.0) * seconds / done
 
 
 @dataclass(frozen=True)
@@ -161,7 +199,33 @@ class Holding:
     extent: Extent
 
 
-def shards_of(plans: Sequence[ShardPlan]) -> list[ShardState]:
+@dataclass(frozen=True)
+class Live:
+    """What is done of the shards under way."""
+
+    samples: int = 0
+    work: int = 0
+
+    def without(self, shard: ShardState) -> Live:
+        """Return what is done of the others."""
+        done = shard.work * shard.samples_done // shard.samples
+        return Live(self.samples - shard.samples_done, max(0, self.work - done))
+
+
+def depth(hook_points: Sequence[str], num_layers: int | None) -> int:
+    """Return how many blocks a pass runs that ends at the last of ``hook_points``, at least 1.
+
+    Parameters
+    ----------
+    num_layers
+        Of the model; where it is not known, ``final_norm`` counts as the block after the last.
+    """
+    layers = [layer_of(each) for each in hook_points]
+    deepest = max((1 + layer for layer in layers if layer is not None), default=1)
+    return (num_layers or deepest + 1) if FINAL_NORM in hook_points else deepest
+
+
+def shards_of(plans: Sequence[ShardPlan], num_layers: int | None = None) -> list[ShardState]:
     """Return the shards of a plan; those with nothing to compute count as captured."""
     return [
         ShardState(
@@ -171,6 +235,7 @@ def shards_of(plans: Sequence[ShardPlan]) -> list[ShardState]:
             tokens=plan.tokens,
             hook_points=tuple(plan.hook_points),
             status=ShardStatus.PLANNED if plan.hook_points else ShardStatus.CAPTURED,
+            work=plan.tokens * depth(plan.hook_points, num_layers) if plan.hook_points else 0,
         )
         for plan in plans
     ]

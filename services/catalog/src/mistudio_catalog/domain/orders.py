@@ -10,9 +10,18 @@ from mistudio_contracts.values import ResidencyWish
 from .extraction import ExtractionState, ShardState
 from .outgoing import Effects, Outgoing
 
+FIRST_SHARDS = 4
+"""Shards of a plan's first part."""
+
+MOST_SHARDS = 64
+"""Shards of a part at most; what a worker that dies has to cut again."""
+
 
 def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
-    """Return the order to tokenise and cut."""
+    """Return the order to tokenise and cut, of the part that comes next.
+
+    The first parts are small, so that capturing begins soon; each doubles what there is.
+    """
     if (
         extraction.task_id is None
         or extraction.artifact is None
@@ -32,6 +41,8 @@ def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
         dtype=extraction.dtype,
         store_key=extraction.store_key,
         shard_tokens=shard_tokens,
+        begin=extraction.plan_from,
+        most_shards=min(max(extraction.shards_total, FIRST_SHARDS), MOST_SHARDS),
     )
     return (Outgoing(subjects.WORK_PLAN, plan, extraction.id, extraction.pool),)
 

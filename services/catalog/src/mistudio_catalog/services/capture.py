@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mistudio_catalog.domain import disk, ending, extracting, orders
@@ -10,8 +11,10 @@ from mistudio_catalog.domain.extraction import (
     Extent,
     ExtractionPhase,
     ExtractionState,
+    ShardState,
     shards_of,
 )
+from mistudio_catalog.domain.model import ModelState
 from mistudio_catalog.domain.outgoing import Effects
 from mistudio_catalog.storage.database import Transaction
 from mistudio_contracts import reports
@@ -20,6 +23,9 @@ from mistudio_contracts.errors import ErrorBody, ErrorCode, InsufficientStorage
 from .context import Context
 from .stores import Stores
 from .turns import Turns
+
+PLANNED_AHEAD = 4
+"""Windows of shards that are planned and not yet captured, at most."""
 
 
 class Capture:
@@ -34,18 +40,19 @@ class Capture:
         self._turns = turns
 
     async def planned(self, report: reports.ExtractionPlannedReport) -> None:
-        """The samples are cut: order the first shards, or the commit where none is left."""
+        """Samples are cut: order the first shards, or the commit where none is left."""
         now = self._context.now()
-        shards = shards_of(report.shards)
         async with self._context.database.transaction() as tx:
             extraction = await tx.extractions.lock(report.extraction_id)
             if extraction is None:
                 return
+            model = await tx.models.get(extraction.model_id)
+            shards = shards_of(report.shards, model.num_layers if model else None)
             capturing, effects = extracting.planned(extraction, report, shards, now)
             if capturing is extraction:
                 return
             try:
-                await self._refuse_too_much(tx, extraction, report)
+                await self._refuse_too_much(tx, extraction, model, shards, report)
             except InsufficientStorage as error:
                 await self._save(tx, *ending.failed(extraction, error.body(), now))
                 await self._stores.abandon(tx, extraction)
@@ -57,19 +64,38 @@ class Capture:
         self._context.wake()
 
     async def _refuse_too_much(
-        self, tx: Transaction, extraction: ExtractionState, report: reports.ExtractionPlannedReport
+        self,
+        tx: Transaction,
+        extraction: ExtractionState,
+        model: ModelState | None,
+        shards: Sequence[ShardState],
+        report: reports.ExtractionPlannedReport,
     ) -> None:
-        model = await tx.models.get(extraction.model_id)
         if model is None or model.hook_points is None:
             return
-        needed = disk.bytes_to_write(report, model.hook_points, extraction.dtype)
-        disk.refuse_too_much(needed, await tx.devices.of_pool(extraction.pool))
+        needed = disk.bytes_to_write(shards, model.hook_points, extraction.dtype)
+        if needed is None:
+            return
+        devices = await tx.devices.of_pool(extraction.pool)
+        disk.refuse_too_much(needed, devices)
+        if report.next is not None:
+            begun = extraction.plan_from.row if extraction.plan_from else 0
+            rows = extraction.rows_considered - begun
+            expected = needed * rows // max(1, report.next.row - begun)
+            disk.refuse_far_too_much(expected, devices)
 
     async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> bool:
-        """Order the next shards; after the last, the commit. Return whether that was it."""
+        """Order the next shards and, where few are left, the plan's next part; last, the commit.
+
+        Return whether that was it.
+        """
         await self._order_next(tx, extraction)
-        if extraction.shards_completed < extraction.shards_total:
-            await tx.extractions.save(extraction)
+        settings = self._context.settings
+        extraction, effects = extracting.plan_on(
+            extraction, PLANNED_AHEAD * settings.shard_window, settings.shard_tokens
+        )
+        if not extraction.all_captured:
+            await self._save(tx, extraction, effects)
             return False
         committing, effects = extracting.commit(extraction, self._context.now())
         await self._save(tx, committing, effects)
@@ -104,9 +130,9 @@ class Capture:
             shard = await tx.shards.get(extraction.id, report.shard_index)
             if shard is None:
                 return
-            live = await tx.shards.live_samples(extraction.id)
+            live = await tx.shards.live(extraction.id)
             grown, effects = extracting.captured(
-                extraction, shard, live - shard.samples_done, self._context.now()
+                extraction, shard, live.without(shard), self._context.now()
             )
             if grown is extraction:
                 return
@@ -125,7 +151,7 @@ class Capture:
             if extraction is None:
                 return
             await tx.shards.progressed(extraction.id, report.shard_index, report.samples_done)
-            live = await tx.shards.live_samples(extraction.id)
+            live = await tx.shards.live(extraction.id)
             after, effects = extracting.progressed(extraction, live, self._context.now())
             if after is not extraction:
                 await self._save(tx, after, effects)

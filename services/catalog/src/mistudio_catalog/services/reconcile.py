@@ -98,6 +98,8 @@ class Reconcile:
             return orders.plan_order(extraction, self._context.settings.shard_tokens)
         if extraction.phase is ExtractionPhase.CAPTURING:
             ordered = await tx.shards.ordered(extraction.id)
+            if not ordered and extraction.plan_ordered:
+                return orders.plan_order(extraction, self._context.settings.shard_tokens)
             wish = await tx.models.wish(extraction.model_id)
             return orders.shard_orders(extraction, wish, ordered)
         if extraction.phase is ExtractionPhase.COMMITTING:

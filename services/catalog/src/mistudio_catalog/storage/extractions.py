@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mistudio_catalog.domain.extraction import ExtractionState, ShardState
+from mistudio_catalog.domain.extraction import ExtractionState, Live, ShardState
 from mistudio_contracts.states import ExtractionStatus
 
 from .queries import queries
@@ -16,6 +16,7 @@ _SQL = queries("extractions")
 _SHARDS = queries("shards")
 _ROWS = Rows(ExtractionState)
 _SHARD_ROWS = Rows(ShardState)
+_LIVE = Rows(Live)
 
 
 class ExtractionTable:
@@ -157,6 +158,7 @@ class ShardTable:
             samples_done=samples_done,
         )
 
-    async def live_samples(self, extraction_id: str) -> int:
-        """Return the samples done in shards under way."""
-        return int(await _SHARDS.live_samples(self._connection, extraction_id=extraction_id))
+    async def live(self, extraction_id: str) -> Live:
+        """Return what is done of the shards under way."""
+        record = await _SHARDS.live_shards(self._connection, extraction_id=extraction_id)
+        return _LIVE.read(record)

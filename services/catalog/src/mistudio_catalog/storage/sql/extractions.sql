@@ -5,7 +5,8 @@ INSERT INTO extractions (
     progress, told_progress, told_at, samples_processed, samples_captured, total_samples,
     total_tokens, skipped, shards_total, shards_completed, shards_computed, cached, cache_id,
     storage_path, file_size_bytes, width, extraction_time_seconds, error, started_at,
-    completed_at, heard_at, paced_at, paced_samples
+    completed_at, heard_at, paced_at, paced_work, work_total, work_captured, work_processed,
+    plan_from, plan_ordered
 ) VALUES (
     :id, :pool, :model_id, :dataset_id, :actor, :hook_points, :dtype, :tokenization,
     :rows_considered, :created_at, :updated_at, :batch_size, :status, :phase, :task_id,
@@ -13,7 +14,8 @@ INSERT INTO extractions (
     :samples_captured, :total_samples, :total_tokens, :skipped, :shards_total,
     :shards_completed, :shards_computed, :cached, :cache_id, :storage_path, :file_size_bytes,
     :width, :extraction_time_seconds, :error, :started_at, :completed_at, :heard_at,
-    :paced_at, :paced_samples
+    :paced_at, :paced_work, :work_total, :work_captured, :work_processed, :plan_from,
+    :plan_ordered
 );
 
 -- name: save_extraction!
@@ -47,7 +49,12 @@ UPDATE extractions SET
     completed_at = :completed_at,
     heard_at = :heard_at,
     paced_at = :paced_at,
-    paced_samples = :paced_samples
+    paced_work = :paced_work,
+    work_total = :work_total,
+    work_captured = :work_captured,
+    work_processed = :work_processed,
+    plan_from = :plan_from,
+    plan_ordered = :plan_ordered
 WHERE id = :id;
 
 

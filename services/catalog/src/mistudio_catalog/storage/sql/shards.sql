@@ -1,10 +1,10 @@
 -- name: insert_shards*!
 INSERT INTO extraction_shards (
     extraction_id, index, sample_start, samples, tokens, hook_points, status, samples_done,
-    device_id, seconds
+    device_id, seconds, work
 ) VALUES (
     :extraction_id, :index, :sample_start, :samples, :tokens, :hook_points, :status,
-    :samples_done, :device_id, :seconds
+    :samples_done, :device_id, :seconds, :work
 );
 
 -- name: get_shard^
@@ -42,6 +42,9 @@ UPDATE extraction_shards SET
     samples_done = least(greatest(samples_done, :samples_done), samples)
 WHERE extraction_id = :extraction_id AND index = :index AND status = 'ordered';
 
--- name: live_samples$
-SELECT coalesce(sum(samples_done), 0)::bigint FROM extraction_shards
+-- name: live_shards^
+SELECT
+    coalesce(sum(samples_done), 0)::bigint AS samples,
+    coalesce(sum(work * samples_done / samples), 0)::bigint AS work
+FROM extraction_shards
 WHERE extraction_id = :extraction_id AND status = 'ordered';
