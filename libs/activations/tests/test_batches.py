@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 import mistudio_activations as ma
+from mistudio_activations.places import Where
 from mistudio_activations.torch_data import ActivationDataset
+from mistudio_testkit.s3 import S3Server
 
 from .test_store import rows_of, write_shard
 
@@ -26,12 +28,25 @@ WIDTH = 4
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Where:
     """Three shards of two columns; the second is twice the first."""
     return make(tmp_path_factory.mktemp("batches") / "store", "float32")
 
 
-def make(path: Path, dtype: str) -> Path:
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Where:
+    """The same in a bucket."""
+    return make(s3_server.new_place(tmp_path_factory.mktemp("scratch")), "float32")
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def path(request: pytest.FixtureRequest) -> Where:
+    """The one and the other."""
+    found: Where = request.getfixturevalue(request.param)
+    return found
+
+
+def make(path: Where, dtype: str) -> Where:
     rows = rows_of(TOKENS, WIDTH, dtype)
     files: dict[str, list[ma.ShardFile]] = {POINT: [], OTHER: []}
     tokens, start = [], 0
@@ -51,7 +66,7 @@ def taken(batches: Sequence[ma.Batch]) -> NDArray[np.int64]:
     return np.concatenate([batch.rows for batch in batches])
 
 
-def small(path: Path, size: int = 16, **more: Any) -> ma.Batches:
+def small(path: Where, size: int = 16, **more: Any) -> ma.Batches:
     options = {"block_bytes": 10 * WIDTH * 4, "buffer_bytes": 30 * WIDTH * 4, **more}
     return ma.open(path).batches([POINT], size, **options)
 
@@ -65,9 +80,9 @@ def small(path: Path, size: int = 16, **more: Any) -> ma.Batches:
     shuffle=st.booleans(),
 )
 def test_every_row_comes_once_whatever_the_sizes(
-    path: Path, size: int, block: int, buffer: int, world: int, shuffle: bool
+    directory: Where, size: int, block: int, buffer: int, world: int, shuffle: bool
 ) -> None:
-    store = ma.open(path)
+    store = ma.open(directory)
     column = store[POINT][:]
     seen = []
     for rank in range(world):
@@ -90,11 +105,11 @@ def test_every_row_comes_once_whatever_the_sizes(
     assert sorted(np.concatenate(seen).tolist()) == list(range(TOKENS))
 
 
-def test_unshuffled_rows_come_in_order(path: Path) -> None:
+def test_unshuffled_rows_come_in_order(path: Where) -> None:
     assert taken(list(small(path, shuffle=False))).tolist() == list(range(TOKENS))
 
 
-def test_the_seed_and_the_epoch_decide_the_order(path: Path) -> None:
+def test_the_seed_and_the_epoch_decide_the_order(path: Where) -> None:
     batches = small(path, seed=3)
     first, second = taken(list(batches)), taken(list(batches))
     assert first.tolist() == taken(list(small(path, seed=3))).tolist()
@@ -102,14 +117,14 @@ def test_the_seed_and_the_epoch_decide_the_order(path: Path) -> None:
     assert first.tolist() != taken(list(small(path, seed=4))).tolist()
 
 
-def test_rows_of_far_blocks_are_mixed(path: Path) -> None:
+def test_rows_of_far_blocks_are_mixed(path: Where) -> None:
     rows = next(iter(small(path, size=30))).rows
     assert rows.max() - rows.min() > 30
     assert (np.diff(rows) != 1).sum() > 20
 
 
 @pytest.mark.parametrize("done", [1, 4, 7])
-def test_an_interrupted_epoch_goes_on_where_it_was(path: Path, done: int) -> None:
+def test_an_interrupted_epoch_goes_on_where_it_was(path: Where, done: int) -> None:
     whole = [batch.rows.tolist() for batch in small(path)]
     broken = small(path)
     running = iter(broken)
@@ -120,12 +135,12 @@ def test_an_interrupted_epoch_goes_on_where_it_was(path: Path, done: int) -> Non
     assert again.state_dict() == {"epoch": 1, "batches": 0}
 
 
-def test_several_columns_give_the_same_rows(path: Path) -> None:
+def test_several_columns_give_the_same_rows(path: Where) -> None:
     for batch in ma.open(path).batches([POINT, OTHER], 16):
         np.testing.assert_array_equal(batch.columns[OTHER], batch.columns[POINT] * 2)
 
 
-def test_tokens_positions_and_outliers_are_left_out(path: Path) -> None:
+def test_tokens_positions_and_outliers_are_left_out(path: Where) -> None:
     store = ma.open(path)
     norms = store[POINT].norms
     starts = store.offsets[:-1]
@@ -140,12 +155,12 @@ def test_tokens_positions_and_outliers_are_left_out(path: Path) -> None:
         np.testing.assert_array_equal(batch.positions, positions[batch.rows])
 
 
-def test_an_incomplete_batch_can_be_left_out(path: Path) -> None:
+def test_an_incomplete_batch_can_be_left_out(path: Where) -> None:
     sizes = [len(batch.rows) for batch in small(path, drop_last=True)]
     assert sizes == [16] * (TOKENS // 16)
 
 
-def test_a_view_gives_its_own_rows_alone(path: Path) -> None:
+def test_a_view_gives_its_own_rows_alone(path: Where) -> None:
     view = ma.open(path).view(3)
     assert sorted(taken(list(view.batches([POINT], 7))).tolist()) == list(range(36))
 
@@ -153,7 +168,7 @@ def test_a_view_gives_its_own_rows_alone(path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"batch_size": 0}, {"rank": 2, "world_size": 2}, {"columns": []}]
 )
-def test_numbers_that_make_no_sense_are_refused(path: Path, wrong: dict[str, Any]) -> None:
+def test_numbers_that_make_no_sense_are_refused(path: Where, wrong: dict[str, Any]) -> None:
     with pytest.raises(ma.ActivationsError):
         ma.open(path).batches(**{"columns": [POINT], **wrong})
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 import mistudio_activations as ma
+from mistudio_activations import Place
+from mistudio_activations.places import Where
 from mistudio_activations.rawfile import STORE_DTYPES
 from mistudio_activations.statistics import QUANTILES
 
@@ -37,7 +39,7 @@ def rows_of(tokens: int, width: int, dtype: str, seed: int = 0) -> NDArray[Any]:
 
 
 def write_column(
-    store: Path, name: str, index: int, rows: NDArray[Any], dtype: str, step: int = 7
+    store: Where, name: str, index: int, rows: NDArray[Any], dtype: str, step: int = 7
 ) -> ma.ShardFile:
     with ma.ShardWriter(store, name, index, rows.shape[0], rows.shape[1], dtype) as writer:
         for start in range(0, rows.shape[0], step):
@@ -46,7 +48,7 @@ def write_column(
 
 
 def write_shard(
-    store: Path, index: int, lengths: Sequence[int], columns: dict[str, NDArray[Any]], dtype: str
+    store: Where, index: int, lengths: Sequence[int], columns: dict[str, NDArray[Any]], dtype: str
 ) -> tuple[ma.ShardFile, dict[str, ma.ShardFile]]:
     offsets = offsets_of(lengths)
     ids = np.arange(offsets[-1], dtype=np.int32) + 1000 * index
@@ -54,7 +56,7 @@ def write_shard(
     return tokens, {n: write_column(store, n, index, r, dtype) for n, r in columns.items()}
 
 
-def small_store(store: Path, dtype: str = "float32") -> NDArray[Any]:
+def small_store(store: Where, dtype: str = "float32") -> NDArray[Any]:
     """Two shards of 3 and 2 samples, one column of width 4; returns its rows."""
     rows = rows_of(12, 4, dtype)
     first, a = write_shard(store, 0, [2, 1, 4], {"layers.0.resid_post": rows[:7]}, dtype)
@@ -65,27 +67,25 @@ def small_store(store: Path, dtype: str = "float32") -> NDArray[Any]:
 
 
 def test_windows_of_a_row_know_where_they_begin_and_older_shards_begin_at_0(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
     ids, offsets = np.arange(5, dtype=np.int32), offsets_of([2, 2, 1])
-    whole = ma.write_tokens(tmp_path, 0, ids, offsets, np.array([0, 1, 2]))
-    cut = ma.write_tokens(tmp_path, 1, ids, offsets, np.array([3, 3, 4]), np.array([0, 2, 0]))
-    files = [
-        write_column(tmp_path, "embed", n, rows_of(5, 2, "float32"), "float32") for n in (0, 1)
-    ]
-    ma.commit(tmp_path, columns={"embed": files}, token_shards=[whole, cut], info=INFO)
-    store = ma.open(tmp_path)
+    whole = ma.write_tokens(place, 0, ids, offsets, np.array([0, 1, 2]))
+    cut = ma.write_tokens(place, 1, ids, offsets, np.array([3, 3, 4]), np.array([0, 2, 0]))
+    files = [write_column(place, "embed", n, rows_of(5, 2, "float32"), "float32") for n in (0, 1)]
+    ma.commit(place, columns={"embed": files}, token_shards=[whole, cut], info=INFO)
+    store = ma.open(place)
     assert store.sample_ids.tolist() == [0, 1, 2, 3, 3, 4]
     assert store.starts.tolist() == [0, 0, 0, 0, 2, 0]
     assert store.view(5).starts.tolist() == [0, 0, 0, 0, 2]
     with pytest.raises(ma.ActivationsError, match="one start a sample"):
-        ma.write_tokens(tmp_path, 2, ids, offsets, np.array([5, 6, 7]), np.array([0]))
+        ma.write_tokens(place, 2, ids, offsets, np.array([5, 6, 7]), np.array([0]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_rows_come_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
-    rows = small_store(tmp_path / "s", dtype)
-    store = ma.open(tmp_path / "s")
+def test_rows_come_back_bit_for_bit(place: Place, dtype: str) -> None:
+    rows = small_store(place, dtype)
+    store = ma.open(place)
     column = store["layers.0.resid_post"]
     assert column.shape == (12, 4)
     assert column.dtype == STORE_DTYPES[dtype]
@@ -98,9 +98,9 @@ def test_rows_come_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     store.verify()
 
 
-def test_a_sample_has_its_tokens_beside_its_rows(tmp_path: Path) -> None:
-    rows = small_store(tmp_path / "s")
-    store = ma.open(tmp_path / "s")
+def test_a_sample_has_its_tokens_beside_its_rows(place: Place) -> None:
+    rows = small_store(place)
+    store = ma.open(place)
     assert (store.samples, store.tokens) == (5, 12)
     assert store.sample_ids.tolist() == [0, 1, 2, 10, 11]
     sample = store.sample(-1)
@@ -108,9 +108,9 @@ def test_a_sample_has_its_tokens_beside_its_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample["layers.0.resid_post"], rows[10:])
 
 
-def test_a_view_shows_the_first_samples_alone(tmp_path: Path) -> None:
-    small_store(tmp_path / "s")
-    view = ma.open(tmp_path / "s").view(samples=2)
+def test_a_view_shows_the_first_samples_alone(place: Place) -> None:
+    small_store(place)
+    view = ma.open(place).view(samples=2)
     assert (view.samples, view.tokens) == (2, 3)
     assert view["layers.0.resid_post"].shape == (3, 4)
     with pytest.raises(IndexError, match="sample 2"):
@@ -154,9 +154,9 @@ def test_other_programs_read_the_shards(tmp_path: Path) -> None:
         )
 
 
-def test_statistics_are_those_of_all_rows(tmp_path: Path) -> None:
-    rows = small_store(tmp_path / "s").astype(np.float64)
-    stats = ma.open(tmp_path / "s")["layers.0.resid_post"].stats
+def test_statistics_are_those_of_all_rows(place: Place) -> None:
+    rows = small_store(place).astype(np.float64)
+    stats = ma.open(place)["layers.0.resid_post"].stats
     norms = np.linalg.norm(rows, axis=1)
     assert stats.count == 12
     np.testing.assert_allclose(stats.mean, rows.mean(axis=0), rtol=1e-6)
@@ -198,13 +198,13 @@ def test_quantiles_are_exact_whatever_the_norms(
         assert found[name] == pytest.approx(expected, rel=1e-12)
 
 
-def test_values_that_left_the_range_of_float16_are_counted(tmp_path: Path) -> None:
+def test_values_that_left_the_range_of_float16_are_counted(place: Place) -> None:
     rows = np.ones((3, 2), np.float16)
     rows[1, 0] = np.inf
     rows[2, 1] = np.nan
-    tokens, files = write_shard(tmp_path / "s", 0, [3], {"c": rows}, "float16")
-    ma.commit(tmp_path / "s", columns={"c": [files["c"]]}, token_shards=[tokens], info={})
-    stats = ma.open(tmp_path / "s")["c"].stats
+    tokens, files = write_shard(place, 0, [3], {"c": rows}, "float16")
+    ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+    stats = ma.open(place)["c"].stats
     assert (stats.non_finite, stats.overflow) == (2, 1)
     assert stats.max_abs == 1
     assert stats.mean_norm == pytest.approx(2**0.5)
@@ -213,20 +213,20 @@ def test_values_that_left_the_range_of_float16_are_counted(tmp_path: Path) -> No
 class TestVisibility:
     """What is not in the manifest is not there."""
 
-    def test_nothing_before_the_commit(self, tmp_path: Path) -> None:
-        write_shard(tmp_path / "s", 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+    def test_nothing_before_the_commit(self, place: Place) -> None:
+        write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
         with pytest.raises(ma.StoreNotFound):
-            ma.open(tmp_path / "s")
+            ma.open(place)
 
-    def test_an_aborted_shard_leaves_no_file(self, tmp_path: Path) -> None:
+    def test_an_aborted_shard_leaves_no_file(self, place: Place) -> None:
         def fail() -> None:
-            with ma.ShardWriter(tmp_path / "s", "c", 0, 2, 3, "float32") as writer:
+            with ma.ShardWriter(place, "c", 0, 2, 3, "float32") as writer:
                 writer.write(0, rows_of(1, 3, "float32"))
                 raise RuntimeError("the forward pass failed")
 
         with pytest.raises(RuntimeError):
             fail()
-        assert list((tmp_path / "s" / "c").iterdir()) == []
+        assert place.usage() == 0
 
     def test_a_process_killed_before_the_manifest_has_shown_nothing(self, tmp_path: Path) -> None:
         """Its shards have their names; the next commit takes the same files."""
@@ -259,15 +259,15 @@ ma.commit(store, columns={{"c": [file]}}, token_shards=[tokens], info={{}})
         ma.open(store).verify()
 
     @pytest.mark.parametrize("name", ["../c", "a/b", ".c", "tokens", ""])
-    def test_a_column_stays_within_its_store(self, tmp_path: Path, name: str) -> None:
+    def test_a_column_stays_within_its_store(self, place: Place, name: str) -> None:
         with pytest.raises(ma.ActivationsError, match="cannot name a column"):
-            ma.ShardWriter(tmp_path / "s", name, 0, 2, 3, "float32")
+            ma.ShardWriter(place, name, 0, 2, 3, "float32")
         with pytest.raises(ma.ActivationsError, match="cannot name a column"):
-            ma.evict(tmp_path / "s", [name])
+            ma.evict(place, [name])
 
-    def test_a_shard_lacking_rows_is_not_closed(self, tmp_path: Path) -> None:
+    def test_a_shard_lacking_rows_is_not_closed(self, place: Place) -> None:
         with (
-            ma.ShardWriter(tmp_path / "s", "c", 0, 2, 3, "float32") as writer,
+            ma.ShardWriter(place, "c", 0, 2, 3, "float32") as writer,
             pytest.raises(ma.ActivationsError, match="0 of 2"),
         ):
             writer.close()
@@ -285,139 +285,131 @@ ma.commit(store, columns={{"c": [file]}}, token_shards=[tokens], info={{}})
         after = (store / "layers.0.resid_post" / "00000.safetensors").stat()
         assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
-    def test_a_column_may_cover_the_first_samples_only(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        small_store(store)
-        third, _ = write_shard(store, 2, [4], {}, "float32")
-        ma.commit(store, columns={}, token_shards=[third], info={})
-        opened = ma.open(store)
+    def test_a_column_may_cover_the_first_samples_only(self, place: Place) -> None:
+        small_store(place)
+        third, _ = write_shard(place, 2, [4], {}, "float32")
+        ma.commit(place, columns={}, token_shards=[third], info={})
+        opened = ma.open(place)
         assert opened.samples == 6
         assert opened["layers.0.resid_post"].shape == (12, 4)
         assert set(opened.sample(5)) == {"input_ids"}
 
-    def test_a_hole_before_a_shard_is_refused(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 1, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+    def test_a_hole_before_a_shard_is_refused(self, place: Place) -> None:
+        tokens, files = write_shard(place, 1, [2], {"c": rows_of(2, 3, "float32")}, "float32")
         with pytest.raises(ma.StoreCorrupt, match="shard 0 is missing"):
-            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+            ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
 
-    def test_columns_are_sorted_by_layer(self, tmp_path: Path) -> None:
+    def test_columns_are_sorted_by_layer(self, place: Place) -> None:
         columns = {f"layers.{n}.resid_post": rows_of(2, 3, "float32") for n in (10, 9, 0)}
-        tokens, files = write_shard(tmp_path / "s", 0, [2], columns, "float32")
+        tokens, files = write_shard(place, 0, [2], columns, "float32")
         ma.commit(
-            tmp_path / "s",
+            place,
             columns={n: [f] for n, f in files.items()},
             token_shards=[tokens],
             info={},
         )
-        assert ma.open(tmp_path / "s").columns == [f"layers.{n}.resid_post" for n in (0, 9, 10)]
+        assert ma.open(place).columns == [f"layers.{n}.resid_post" for n in (0, 9, 10)]
 
 
 class TestRepeats:
     """A redelivered order does the same again, to the same bytes."""
 
-    def test_a_shard_written_again_is_the_same_file(self, tmp_path: Path) -> None:
+    def test_a_shard_written_again_is_the_same_file(self, place: Place) -> None:
         rows = rows_of(20, 6, "bfloat16")
-        first = write_column(tmp_path / "a", "c", 0, rows, "bfloat16", step=3)
-        second = write_column(tmp_path / "b", "c", 0, rows, "bfloat16", step=20)
+        first = write_column(place.within("a"), "c", 0, rows, "bfloat16", step=3)
+        second = write_column(place.within("b"), "c", 0, rows, "bfloat16", step=20)
         assert first == second
         for name in ("00000.safetensors", "00000.stats"):
-            a, b = (tmp_path / d / "c" / name for d in ("a", "b"))
-            assert a.read_bytes() == b.read_bytes()
+            a, b = (place.within(d).read(f"c/{name}") for d in ("a", "b"))
+            assert a == b
 
-    def test_rows_out_of_order_give_the_same_file(self, tmp_path: Path) -> None:
+    def test_rows_out_of_order_give_the_same_file(self, place: Place) -> None:
         rows = rows_of(6, 3, "float32")
-        expected = write_column(tmp_path / "a", "c", 0, rows, "float32")
-        with ma.ShardWriter(tmp_path / "b", "c", 0, 6, 3, "float32") as writer:
+        expected = write_column(place.within("a"), "c", 0, rows, "float32")
+        with ma.ShardWriter(place.within("b"), "c", 0, 6, 3, "float32") as writer:
             writer.write(3, rows[3:])
             writer.write(0, rows[:3])
             assert writer.close().sha256 == expected.sha256
 
-    def test_a_commit_repeated_changes_nothing(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
-        first = ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO)
-        manifest = (store / "manifest.json").read_bytes()
+    def test_a_commit_repeated_changes_nothing(self, place: Place) -> None:
+        tokens, files = write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        first = ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO)
+        manifest = place.read("manifest.json")
         assert (
-            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO) == first
+            ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info=INFO) == first
         )
-        assert (store / "manifest.json").read_bytes() == manifest
+        assert place.read("manifest.json") == manifest
 
 
 class TestDamage:
     """Damage is found and named."""
 
-    def test_a_flipped_bit(self, tmp_path: Path) -> None:
-        small_store(tmp_path / "s")
-        path = tmp_path / "s" / "layers.0.resid_post" / "00001.safetensors"
-        content = bytearray(path.read_bytes())
+    def test_a_flipped_bit(self, place: Place) -> None:
+        small_store(place)
+        path = "layers.0.resid_post/00001.safetensors"
+        content = bytearray(place.read(path))
         content[-1] ^= 1
-        path.write_bytes(content)
+        place.write(path, bytes(content))
         with pytest.raises(ma.StoreCorrupt, match="00001"):
-            ma.open(tmp_path / "s").verify()
+            ma.open(place).verify()
 
-    def test_a_file_cut_short_is_not_committed(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
-        path = store / files["c"].path
-        path.write_bytes(path.read_bytes()[:-1])
+    def test_a_file_cut_short_is_not_committed(self, place: Place) -> None:
+        tokens, files = write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        path = files["c"].path
+        place.write(path, place.read(path)[:-1])
         with pytest.raises(ma.StoreCorrupt):
-            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
-        assert ma.read_manifest(store) is None
+            ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        assert ma.read_manifest(place) is None
 
-    def test_a_shard_that_was_written_over_is_not_committed(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
-        write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32", 5)}, "float32")
+    def test_a_shard_that_was_written_over_is_not_committed(self, place: Place) -> None:
+        tokens, files = write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32", 5)}, "float32")
         with pytest.raises(ma.StoreCorrupt, match="another checksum"):
-            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
-        assert ma.read_manifest(store) is None
+            ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        assert ma.read_manifest(place) is None
 
     def test_rows_that_changed_on_the_disk_before_the_commit_are_found_by_verify(
-        self, tmp_path: Path
+        self, place: Place
     ) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
-        path = store / files["c"].path
-        content = bytearray(path.read_bytes())
+        tokens, files = write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        path = files["c"].path
+        content = bytearray(place.read(path))
         content[-1] ^= 1
-        path.write_bytes(content)
-        ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+        place.write(path, bytes(content))
+        ma.commit(place, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
         with pytest.raises(ma.StoreCorrupt, match="00000"):
-            ma.open(store).verify()
+            ma.open(place).verify()
 
     def test_a_shard_without_what_was_said_of_it_is_not_committed(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        tokens, files = write_shard(store, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
-        (store / "c" / "00000.stats").unlink()
+        tokens, files = write_shard(tmp_path, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
+        (tmp_path / "c" / "00000.stats").unlink()
         with pytest.raises(ma.StoreCorrupt, match=r"00000\.stats is missing"):
-            ma.commit(store, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
+            ma.commit(tmp_path, columns={"c": [files["c"]]}, token_shards=[tokens], info={})
 
-    def test_a_column_of_another_dtype_is_not_committed(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
-        small_store(store)
+    def test_a_column_of_another_dtype_is_not_committed(self, place: Place) -> None:
+        small_store(place)
         more = [
-            write_column(store, "layers.1.resid_post", i, rows_of(n, 4, "float16"), "float16")
+            write_column(place, "layers.1.resid_post", i, rows_of(n, 4, "float16"), "float16")
             for i, n in enumerate([7, 5])
         ]
         with pytest.raises(ma.StoreCorrupt, match="float16"):
-            ma.commit(store, columns={"layers.1.resid_post": more}, token_shards=[], info={})
-        assert ma.open(store).columns == ["layers.0.resid_post"]
+            ma.commit(place, columns={"layers.1.resid_post": more}, token_shards=[], info={})
+        assert ma.open(place).columns == ["layers.0.resid_post"]
 
-    def test_a_manifest_of_a_later_version(self, tmp_path: Path) -> None:
-        small_store(tmp_path / "s")
-        path = tmp_path / "s" / "manifest.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 3}))
+    def test_a_manifest_of_a_later_version(self, place: Place) -> None:
+        small_store(place)
+        later = {**json.loads(place.read("manifest.json")), "schema_version": 3}
+        place.write("manifest.json", json.dumps(later).encode())
         with pytest.raises(ma.UnknownVersion, match=r"version 3; this reads 1, 2: upgrade"):
-            ma.open(tmp_path / "s")
+            ma.open(place)
 
-    def test_an_unknown_column_is_answered_with_those_there_are(self, tmp_path: Path) -> None:
-        small_store(tmp_path / "s")
+    def test_an_unknown_column_is_answered_with_those_there_are(self, place: Place) -> None:
+        small_store(place)
         with pytest.raises(ma.ColumnNotFound, match=r"layers\.0\.resid_post"):
-            ma.open(tmp_path / "s")["layers.9.resid_post"]
+            ma.open(place)["layers.9.resid_post"]
 
     def test_a_full_disk_leaves_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, left = os.pwrite, [3]
 
@@ -429,8 +421,8 @@ class TestDamage:
 
         monkeypatch.setattr(os, "pwrite", pwrite)
         with pytest.raises(ma.StorageFull):
-            write_column(tmp_path / "s", "c", 0, rows_of(40, 3, "float32"), "float32", step=5)
-        assert list((tmp_path / "s" / "c").iterdir()) == []
+            write_column(place, "c", 0, rows_of(40, 3, "float32"), "float32", step=5)
+        assert place.usage() == 0
 
     def test_a_file_that_outgrows_its_limit_leaves_nothing(self, tmp_path: Path) -> None:
         """The operating system's own refusal, not a made-up one."""
@@ -458,38 +450,38 @@ class TestEviction:
         assert not (store / "layers.1.resid_post").exists()
         ma.open(store).verify()
 
-    def test_of_all_needs_no_readable_manifest(self, tmp_path: Path) -> None:
-        small_store(tmp_path / "s")
-        (tmp_path / "s" / "manifest.json").write_text("{")
-        assert ma.evict(tmp_path / "s", None) > 0
-        assert not (tmp_path / "s").exists()
+    def test_of_all_needs_no_readable_manifest(self, place: Place) -> None:
+        small_store(place)
+        place.write("manifest.json", b"{")
+        assert ma.evict(place, None) > 0
+        assert place.usage() == 0
 
-    def test_of_a_column_leaves_the_others(self, tmp_path: Path) -> None:
-        store = tmp_path / "s"
+    def test_of_a_column_leaves_the_others(self, place: Place) -> None:
         columns = {"a": rows_of(2, 3, "float32"), "b": rows_of(2, 3, "float32", 1)}
-        tokens, files = write_shard(store, 0, [2], columns, "float32")
-        ma.commit(store, columns={n: [f] for n, f in files.items()}, token_shards=[tokens], info={})
-        assert ma.evict(store, ["a"]) > 0
-        assert ma.open(store).columns == ["b"]
-        assert not (store / "a").exists()
-        ma.open(store).verify()
+        tokens, files = write_shard(place, 0, [2], columns, "float32")
+        ma.commit(place, columns={n: [f] for n, f in files.items()}, token_shards=[tokens], info={})
+        assert ma.evict(place, ["a"]) > 0
+        assert ma.open(place).columns == ["b"]
+        with pytest.raises(FileNotFoundError):
+            place.size("a/00000.safetensors")
+        ma.open(place).verify()
 
-    def test_of_the_last_column_takes_the_store_away(self, tmp_path: Path) -> None:
-        small_store(tmp_path / "s")
-        used = ma.disk_usage(tmp_path / "s")
-        assert ma.evict(tmp_path / "s", ["layers.0.resid_post"]) == used
-        assert not (tmp_path / "s").exists()
+    def test_of_the_last_column_takes_the_store_away(self, place: Place) -> None:
+        small_store(place)
+        used = ma.disk_usage(place)
+        assert ma.evict(place, ["layers.0.resid_post"]) == used
+        assert place.usage() == 0
 
-    def test_of_what_is_gone_frees_nothing(self, tmp_path: Path) -> None:
-        assert ma.evict(tmp_path / "s", None) == 0
+    def test_of_what_is_gone_frees_nothing(self, place: Place) -> None:
+        assert ma.evict(place, None) == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_exports_hold_the_same_values(tmp_path: Path, dtype: str) -> None:
+def test_exports_hold_the_same_values(place: Place, tmp_path: Path, dtype: str) -> None:
     import torch
 
-    rows = small_store(tmp_path / "s", dtype).astype(np.float32)
-    store = ma.open(tmp_path / "s")
+    rows = small_store(place, dtype).astype(np.float32)
+    store = ma.open(place)
     npy = np.load(ma.export_npy(store, "layers.0.resid_post", tmp_path / "c.npy"))
     np.testing.assert_array_equal(npy.astype(np.float32), rows)
     tensor = torch.load(ma.export_pt(store, "layers.0.resid_post", tmp_path / "c.pt"))

@@ -7,11 +7,14 @@ from .errors import (
     ColumnNotFound,
     StorageFull,
     StoreCorrupt,
+    StoreDenied,
     StoreNotFound,
+    StoreUnreachable,
     UnknownVersion,
 )
 from .export import export_npy, export_pt
 from .manifest import ColumnEntry, Manifest, Shard, read_manifest
+from .places import Place, place_of
 from .provenance import DatasetInfo, Info, ModelInfo
 from .reader import ActivationStore, Column, Rows, open
 from .scaled import QuantizationError, ScaledRows, scale_rows
@@ -34,6 +37,7 @@ __all__ = [
     "Keep",
     "Manifest",
     "ModelInfo",
+    "Place",
     "QuantizationError",
     "Rows",
     "ScaledRows",
@@ -42,7 +46,9 @@ __all__ = [
     "ShardWriter",
     "StorageFull",
     "StoreCorrupt",
+    "StoreDenied",
     "StoreNotFound",
+    "StoreUnreachable",
     "UnknownVersion",
     "commit",
     "disk_usage",
@@ -50,6 +56,7 @@ __all__ = [
     "export_npy",
     "export_pt",
     "open",
+    "place_of",
     "read_manifest",
     "scale_rows",
     "shard_file",

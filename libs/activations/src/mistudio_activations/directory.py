@@ -38,6 +38,9 @@ class Directory:
     def __repr__(self) -> str:
         return f"<Directory {self.root}>"
 
+    def within(self, name: str) -> Directory:
+        return Directory(self.root / name)
+
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
 

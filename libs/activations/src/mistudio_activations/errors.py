@@ -48,6 +48,21 @@ class StorageFull(ActivationsError):
     """The disk or a quota has no room. Nothing half-written is visible."""
 
 
+class StoreUnreachable(ActivationsError):
+    """Where the store lies does not answer, and did not for some time. It may later."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the bucket of the activation store does not answer ({reason})")
+
+
+class StoreDenied(ActivationsError):
+    """There is no such bucket, or it may not be used by whoever asks; that will not pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the bucket of the activation store cannot be used ({reason})")
+        self.reason = reason
+
+
 @contextmanager
 def storage_errors() -> Iterator[None]:
     """Turn the operating system's words for a full disk into StorageFull."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ActivationsError
 from .rawfile import TensorSpec
 
 MANIFEST = "manifest.json"
@@ -92,6 +93,9 @@ class Place(Protocol):
 
     readers: int
 
+    def within(self, name: str) -> Place:
+        """Return the place of that name below this one."""
+
     def read(self, path: str) -> bytes:
         """Return a small file's content.
 
@@ -165,19 +169,35 @@ Where = str | Path | Place
 """A directory, a URL, or a place itself."""
 
 
-def place_of(where: Where) -> Place:
+def place_of(where: Where, scratch: Path | None = None) -> Place:
     """Return the place of a store.
 
     Parameters
     ----------
     where
-        A directory as a path or a string.
+        A directory as a path or a string, or ``s3://bucket/prefix``; the usual ``AWS_*`` variables
+        say where the server is, and by what right it is asked.
+    scratch
+        A local directory for files on their way into a bucket; the system's own for None.
+
+    Raises
+    ------
+    ActivationsError
+        When it is a URL of another kind, or what a bucket needs is not installed.
     """
-    if isinstance(where, (str, Path)):
+    if not isinstance(where, (str, Path)):
+        return where
+    if isinstance(where, Path) or "://" not in where:
         from .directory import Directory
 
         return Directory(Path(where))
-    return where
+    try:
+        from .bucket import Bucket
+    except ImportError as error:
+        raise ActivationsError(
+            "stores in a bucket need obstore: pip install 'mistudio-activations[s3]'"
+        ) from error
+    return Bucket(where, scratch)
 
 
 def whole(tensor: Tensor) -> NDArray[Any]:

@@ -21,6 +21,8 @@ class ActivationDataset(IterableDataset[dict[str, torch.Tensor]]):
     Each is a dict of ``rows`` int64, ``input_ids`` int64, ``positions`` int64, ``[n]`` each, and a
     tensor ``[n, width]`` for each column, of its dtype; float32 for int8. With several workers or
     ranks each reads blocks of its own; what is left over at the end of each is a smaller batch.
+    Workers that read a bucket must not be forked from a process that has read one: give the
+    ``DataLoader`` ``multiprocessing_context="forkserver"``.
 
     Parameters
     ----------

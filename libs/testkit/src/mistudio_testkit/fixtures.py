@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from mistudio_activations import MANIFEST_SCHEMA, Manifest
 
 from .models import make_model
+from .s3 import S3Server
 from .servers import nats_server, postgres_server
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "manifests_follow_their_schema",
     "nats_url",
     "postgres_url",
+    "s3_server",
     "tiny_model",
 ]
 
@@ -62,6 +64,13 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Postgres server for the whole run."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for the whole run; whoever stops one needs one of their own."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest_asyncio.fixture
