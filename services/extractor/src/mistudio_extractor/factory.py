@@ -15,11 +15,13 @@ from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
 from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
+from mistudio_servicekit.telemetry import metrics_of
 
 from .config import ExtractorSettings
 from .handlers.extractions import ExtractionHandlers
 from .handlers.models import ModelHandlers
 from .handlers.stores import StoreHandlers
+from .metrics import Metrics
 from .services.capturing import Capturing
 from .services.committing import Committing
 from .services.device import Device
@@ -65,6 +67,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     broker = create_broker(settings, SERVICE)
     publisher = Publisher(broker, SERVICE)
     cancellations = Cancellations()
+    metrics = Metrics(metrics_of(broker).registry)
     layout = Layout(settings)
     device = Device(settings, leave)
     departures = Departures(publisher)
@@ -88,7 +91,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     extractions = ExtractionHandlers(
         device,
         Planning(layout),
-        Shards(device, residency, Capturing(layout), cancellations),
+        Shards(device, residency, Capturing(layout, metrics), cancellations),
         Committing(layout),
         cancellations,
         publisher,

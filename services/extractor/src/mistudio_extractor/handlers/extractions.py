@@ -16,6 +16,7 @@ from mistudio_extractor.services.device import Device
 from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.planning import Planning
 from mistudio_extractor.services.shards import Shards
+from mistudio_extractor.services.tokenizing import yield_to_others
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import Delivery
@@ -39,7 +40,9 @@ class ExtractionHandlers:
         self._committing = committing
         self._cancellations, self._publisher = cancellations, publisher
         # Tokenising holds the interpreter for seconds: one at a time, beside the device's thread.
-        self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._tokenising = ThreadPoolExecutor(
+            1, thread_name_prefix="tokenise", initializer=yield_to_others
+        )
 
     async def plan(self, order: PlanExtraction, delivery: Delivery) -> None:
         """Tokenise, cut and report the shards."""

@@ -12,8 +12,10 @@ from mistudio_activations.rawfile import map_tensor
 from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
+from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.storage.layout import Layout, storage_full
 
+from .counting import counted
 from .sizing import BYTES, Sizing
 
 if TYPE_CHECKING:
@@ -26,10 +28,19 @@ NORM_BYTES = 4
 
 
 class Capturing:
-    """Captures shards."""
+    """Captures shards.
 
-    def __init__(self, layout: Layout) -> None:
+    Parameters
+    ----------
+    layout
+        Of the pool's disk.
+    metrics
+        Told what is run and written.
+    """
+
+    def __init__(self, layout: Layout, metrics: Metrics | None = None) -> None:
         self._layout = layout
+        self._metrics = metrics or Metrics()
 
     def capture(
         self,
@@ -86,7 +97,7 @@ class Capturing:
         from mistudio_capture import CaptureCancelled, capture_shard
 
         store, shard, dtype = self._layout.store(order.store_key), order.shard, order.dtype
-        with contextlib.ExitStack() as stack:
+        with counted(model, self._metrics), contextlib.ExitStack() as stack:
             writers = {
                 point: stack.enter_context(
                     ShardWriter(store, point, shard.index, shard.tokens, width, dtype.value)
@@ -111,7 +122,10 @@ class Capturing:
             )
             if should_stop():
                 raise CaptureCancelled
-            return [_column_file(point, writer.close()) for point, writer in writers.items()]
+            files = [_column_file(point, writer.close()) for point, writer in writers.items()]
+            self._metrics.tokens.inc(shard.tokens)
+            self._metrics.bytes.inc(sum(file.bytes for file in files))
+            return files
 
 
 def _needed_bytes(order: CaptureShard, widths: Mapping[str, int]) -> int:

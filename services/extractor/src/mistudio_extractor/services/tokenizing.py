@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +35,16 @@ _VOCABULARIES = (
     "vocab.txt",
 )
 """One must be there: of a mere config transformers makes an empty tokenizer, in silence."""
+
+
+NICE = 10
+"""The tokenizers library takes every core, which a forward pass on a CPU needs more."""
+
+
+def yield_to_others() -> None:
+    """Let this thread, and those that it starts, have what the machine's others leave."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class PlanStopped(Exception):
