@@ -43,10 +43,13 @@ def measure(
     """
     from transformers import CONFIG_MAPPING
 
+    from mistudio_capture import give_back_at_once
     from mistudio_capture.fidelity import compare
     from mistudio_capture.files import TensorFiles
     from mistudio_capture.structure import context_length
 
+    # Each module's weights come and go: a heap that keeps some would outgrow what the child may take.
+    give_back_at_once()
     parsed = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
     most = min(PROBE_TOKENS, context_length(parsed))
     tokens, speaks = probe_tokens(artifact, parsed.vocab_size, most)
