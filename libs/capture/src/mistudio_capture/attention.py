@@ -17,19 +17,21 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from .varlen import Pack, Scores, Varlen
+
 NAME = "mistudio_packed"
 
-_bounds: ContextVar[Sequence[int]] = ContextVar("mistudio_packed_bounds")
+_pack: ContextVar[Pack] = ContextVar("mistudio_pack")
 
 
 @contextmanager
 def packed(bounds: Sequence[int]) -> Iterator[None]:
     """Set where the samples of the pack begin: ``bounds[i]`` to ``bounds[i + 1]`` is sample i."""
-    token = _bounds.set(bounds)
+    token = _pack.set(Pack(bounds))
     try:
         yield
     finally:
-        _bounds.reset(token)
+        _pack.reset(token)
 
 
 def packed_attention(
@@ -72,31 +74,38 @@ def packed_attention(
     """
     if attention_mask is not None:
         raise ValueError("packed attention takes no mask")
-    bounds = _bounds.get()
+    pack, scores = _pack.get(), Scores(scaling, sliding_window, softcap)
+    attend = _varlen.attend if _varlen.computes(query, key, scores) else _one_by_one
+    return attend(pack, query, key, value, scores), None
+
+
+def _one_by_one(
+    pack: Pack, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scores: Scores
+) -> torch.Tensor:
     out = torch.empty_like(query.transpose(1, 2))
     grouped = query.shape[1] != key.shape[1]
-    for start, end in pairwise(bounds):
+    for start, end in pairwise(pack.bounds):
         length = end - start
         if not length:
             continue
         q, k, v = (x[:, :, start:end] for x in (query, key, value))
-        windowed = sliding_window is not None and length > sliding_window
-        if softcap is not None:
-            seen = _window(length, sliding_window, query.device)
-            attended = _softcapped(q, k, v, seen, scaling, softcap)
+        windowed = scores.window is not None and length > scores.window
+        if scores.softcap is not None:
+            seen = _window(length, scores.window, query.device)
+            attended = _softcapped(q, k, v, seen, scores.scaling, scores.softcap)
         else:
-            mask = _window(length, sliding_window, query.device) if windowed else None
+            mask = _window(length, scores.window, query.device) if windowed else None
             attended = scaled_dot_product_attention(
                 q,
                 k,
                 v,
                 attn_mask=mask,
                 is_causal=mask is None,
-                scale=scaling,
+                scale=scores.scaling,
                 enable_gqa=grouped,
             )
         out[:, start:end] = attended.transpose(1, 2)
-    return out, None
+    return out
 
 
 def _softcapped(
@@ -125,6 +134,8 @@ def _window(length: int, window: int | None, device: torch.device) -> torch.Tens
 def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
+
+_varlen = Varlen(_one_by_one)
 
 AttentionInterface.register(NAME, packed_attention)
 AttentionMaskInterface.register(NAME, _no_mask)
