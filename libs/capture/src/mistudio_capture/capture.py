@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from .batching import Run, Sample, distinct, iter_batches, runs, tokens_of
 from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
+from .transfer import Landed, Lane, lane
 
 Sink = Callable[[str, int, torch.Tensor], None]
-_Rows = tuple[str, list[Run], torch.Tensor, "torch.cuda.Event | None"]
+_Rows = tuple[str, list[Run], Landed]
 
 PENDING = 8
 """Captured tensors and counts that may wait for the disk before the forward pass waits."""
@@ -58,19 +59,24 @@ class _Writer:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            if self._error is not None:
-                continue  # Drained, so that the forward pass is never left waiting.
+            # After an error the queue is drained, so that the forward pass is not left waiting.
             try:
-                if isinstance(item, int):
-                    self._on_progress(item)
-                    continue
-                point, where, rows, event = item
-                if event is not None:
-                    event.synchronize()
-                for run in where:
-                    self._sink(point, run.place, rows[run.start : run.end])
+                if self._error is None:
+                    self._take(item)
             except BaseException as error:  # noqa: BLE001 - raised again where put or finish is
                 self._error = error
+            finally:
+                if not isinstance(item, int):
+                    item[-1].done()
+
+    def _take(self, item: _Rows | int) -> None:
+        if isinstance(item, int):
+            self._on_progress(item)
+            return
+        point, where, landed = item
+        rows = landed.wait()
+        for run in where:
+            self._sink(point, run.place, rows[run.start : run.end])
 
 
 def capture_shard(
@@ -131,7 +137,7 @@ def capture_shard(
     if input_ids.size and not 0 <= int(input_ids.min()) <= int(input_ids.max()) < model.vocab_size:
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
-    writer = _Writer(sink, on_progress)
+    writer, to_host = _Writer(sink, on_progress), lane(model.device, len(hook_points))
     start, done, written, budget, padded = 0, 0, 0, token_budget, not model.packs
     samples = distinct(input_ids, offsets, padded=padded)
     lengths = [sample.length for sample in samples]
@@ -143,7 +149,7 @@ def capture_shard(
                         raise CaptureCancelled
                     batch = samples[start:end]
                     after = written + sum(len(sample.places) for sample in batch)
-                    _batch(model, ids, batch, hook_points, dtype, writer, after)
+                    _batch(model, ids, batch, hook_points, dtype, writer, to_host, after)
                     done, written = end, after
             except torch.cuda.OutOfMemoryError as error:
                 if end - start == 1:
@@ -168,6 +174,7 @@ def _batch(
     hook_points: Sequence[str],
     dtype: torch.dtype,
     writer: _Writer,
+    to_host: Lane,
     samples_written: int,
 ) -> None:
     bounds = [0, *accumulate(sample.length for sample in batch)]
@@ -183,16 +190,6 @@ def _batch(
         model.run(pack, bounds, hook_points, keep)
     # Queued only when everything has succeeded: after an out-of-memory nothing comes twice.
     where = runs(batch)
-    for item in [(point, where, *_to_host(rows)) for point, rows in kept]:
+    for item in [(point, where, to_host.send(rows)) for point, rows in kept]:
         writer.put(item)
     writer.put(samples_written)
-
-
-def _to_host(rows: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
-    if rows.device.type != "cuda":
-        return rows, None
-    host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
-    host.copy_(rows, non_blocking=True)
-    event = torch.cuda.Event()
-    event.record()
-    return host, event
