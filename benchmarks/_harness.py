@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import multiprocessing
 import os
+import pickle
 import platform
-import resource
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numpy")
 
@@ -43,17 +44,42 @@ class Contender:
         In tables and results.
     prepare
         Called once in the process with ``arguments``; returns the job. Must be importable.
+    arguments
+        Must be picklable.
+    python
+        Of the environment that it runs in.
+    warm
+        Whether a run that is not counted comes first.
     """
 
-    def __init__(self, name: str, prepare: Callable[..., Job], *arguments: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        prepare: Callable[..., Job],
+        *arguments: Any,
+        python: Path | str = sys.executable,
+        warm: bool = True,
+    ) -> None:
         self.name = name
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments))
+        module = prepare.__module__
+        if module == "__main__":
+            spec = sys.modules["__main__"].__spec__
+            assert spec is not None, "benchmarks run with python -m"
+            module = spec.name
+        order = (module, prepare.__qualname__, warm, arguments)
+        self._order = base64.b64encode(pickle.dumps(order)).decode() + "\n"
+        self._python = str(python)
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Contender:
-        self._process.start()
-        self._answer()
+        self._process = subprocess.Popen(
+            [self._python, "-m", "benchmarks._serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self._tell(self._order)
         return self
 
     def __exit__(
@@ -62,9 +88,10 @@ class Contender:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process.is_alive():
-            self._pipe.send(False)
-        self._process.join()
+        assert self._process is not None
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def run(self) -> Run:
         """Let it run once.
@@ -74,37 +101,19 @@ class Contender:
         RuntimeError
             When the run failed; its process has printed why.
         """
-        self._pipe.send(True)
-        return Run(self.name, *self._answer())
+        seconds, cpu_seconds = json.loads(self._tell("run\n"))
+        return Run(self.name, seconds, cpu_seconds)
 
-    def _answer(self) -> tuple[float, float]:
-        while not self._pipe.poll(1):
-            if not self._process.is_alive():
-                raise RuntimeError(f"{self.name} failed")
-        found: tuple[float, float] = self._pipe.recv()
-        return found
-
-
-def _serve(pipe: Connection, prepare: Callable[..., Job], arguments: tuple[Any, ...]) -> None:
-    job = prepare(*arguments)
-    _run(job)  # A run that is not counted: pages, threads and kernels are warm afterwards.
-    pipe.send((0.0, 0.0))
-    while pipe.recv():
-        pipe.send(_run(job))
-
-
-def _run(job: Job) -> tuple[float, float]:
-    cpu, start = _cpu_seconds(), time.perf_counter()
-    tidy = job()
-    taken = time.perf_counter() - start, _cpu_seconds() - cpu
-    if callable(tidy):
-        tidy()
-    return taken
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    def _tell(self, line: str) -> str:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name} failed")
+        return answer
 
 
 def machine() -> dict[str, Any]:

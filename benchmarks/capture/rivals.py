@@ -1,0 +1,193 @@
+"""The others' side, each as its documentation shows it and with what it offers to be quick.
+
+Runs in ``.venv-peers`` (``deploy/dev/peers``), so it imports nothing of ours. Every job leaves
+``<hook point>.npy``, ``[tokens, width]`` in the order of the samples, but SAELens's, which writes
+its own layout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data import CAPTURED, CONTEXT, LONGEST, MODEL, POINTS, THREADS, WIDTH, load, samples
+
+Job = Any
+BATCH = 32
+
+
+def transformers_hooks(home: Path, name: str) -> Job:
+    """``AutoModelForCausalLM`` with hooks on the blocks; batches of 32 in order of arrival."""
+    return _hooked(home, name, "hooks", lambda lengths: list(range(len(lengths))))
+
+
+def transformers_sorted(home: Path, name: str) -> Job:
+    """The same, samples sorted by length before they are cut into batches."""
+    order = lambda lengths: sorted(range(len(lengths)), key=lambda i: -lengths[i])  # noqa: E731
+    return _hooked(home, name, "sorted", order)
+
+
+def _hooked(home: Path, name: str, target: str, order: Any) -> Job:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(THREADS)
+    found = samples(home, name)
+    model = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=torch.float32).eval()
+    seen: dict[str, Any] = {}
+
+    def keep(point: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            seen[point] = (output[0] if isinstance(output, tuple) else output).clone()
+
+        return hook
+
+    for layer, point in zip(CAPTURED, POINTS, strict=True):
+        model.transformer.h[layer].register_forward_hook(keep(point))
+    turns = order([len(s) for s in found])
+
+    def run(padded: Any, mask: Any) -> dict[str, Any]:
+        model(input_ids=padded, attention_mask=mask.long(), use_cache=False)
+        return seen
+
+    return _padded_job(home / name / target, found, turns, run)
+
+
+def nnsight(home: Path, name: str) -> Job:
+    """A trace that saves three outputs and stops after the last; batches of 32."""
+    import torch
+    from nnsight import LanguageModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(THREADS)
+    found = samples(home, name)
+    plain = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=torch.float32).eval()
+    model = LanguageModel(plain, tokenizer=AutoTokenizer.from_pretrained(home / MODEL))
+    blocks = model.transformer.h
+
+    def run(padded: Any, mask: Any) -> dict[str, Any]:
+        with model.trace({"input_ids": padded, "attention_mask": mask.long()}) as tracer:
+            first = blocks[CAPTURED[0]].output.save()
+            second = blocks[CAPTURED[1]].output.save()
+            third = blocks[CAPTURED[2]].output.save()
+            tracer.stop()
+        outputs = [o[0] if isinstance(o, tuple) else o for o in (first, second, third)]
+        return dict(zip(POINTS, outputs, strict=True))
+
+    return _padded_job(home / name / "nnsight", found, range(len(found)), run)
+
+
+def transformer_lens(home: Path, name: str) -> Job:
+    """``HookedTransformer.run_with_cache`` with a filter, stopped after the last block."""
+    import torch
+    from transformer_lens import HookedTransformer
+
+    os.chdir(home)
+    torch.set_num_threads(THREADS)
+    found = samples(home, name)
+    model = HookedTransformer.from_pretrained_no_processing(MODEL, device="cpu")
+    names = {f"blocks.{n}.hook_resid_post": p for n, p in zip(CAPTURED, POINTS, strict=True)}
+
+    def run(padded: Any, mask: Any) -> dict[str, Any]:
+        _, cache = model.run_with_cache(
+            padded,
+            attention_mask=mask.long(),
+            padding_side="right",
+            names_filter=list(names),
+            stop_at_layer=CAPTURED[-1] + 1,
+            return_type=None,
+        )
+        return {names[name]: cache[name] for name in names}
+
+    return _padded_job(home / name / "lens", found, range(len(found)), run)
+
+
+def sae_lens(home: Path, name: str) -> Job:
+    """``CacheActivationsRunner``, which knows one hook a run and rows of one length.
+
+    So it runs three times, and ragged samples are joined and cut as it does with texts, which
+    attend to each other then. What does not fill a row is left out, and so are its tokens.
+    """
+    from datasets import Dataset
+
+    os.chdir(home)
+    import torch
+
+    torch.set_num_threads(THREADS)
+    ids, _ = load(home, name)
+    length = CONTEXT if name == "uniform" else LONGEST
+    rows = ids[: ids.size // length * length].reshape(-1, length)
+    dataset = Dataset.from_dict({"input_ids": rows.tolist()})
+    batch = max(n for n in range(1, 1 + min(BATCH, len(rows))) if len(rows) % n == 0)
+    runners = [_runner(home / name / "saelens", n, rows.size, length, batch) for n in CAPTURED]
+
+    def job() -> None:
+        for config, make in runners:
+            shutil.rmtree(config.new_cached_activations_path, ignore_errors=True)
+            make(dataset).run()
+
+    return job
+
+
+def _runner(target: Path, layer: int, tokens: int, length: int, batch: int) -> tuple[Any, Any]:
+    from sae_lens import CacheActivationsRunner, CacheActivationsRunnerConfig
+    from sae_lens.cache_activations_runner import _mk_activations_store
+
+    config = CacheActivationsRunnerConfig(
+        dataset_path="given",
+        model_name=MODEL,
+        model_batch_size=batch,
+        hook_name=f"blocks.{layer}.hook_resid_post",
+        d_in=WIDTH,
+        training_tokens=tokens,
+        context_size=length,
+        new_cached_activations_path=str(target / str(layer)),
+        shuffle=False,
+        device="cpu",
+        prepend_bos=False,
+        streaming=False,
+        buffer_size_gb=tokens * WIDTH * 4 / 1e9 + 1e-6,
+    )
+    runner = CacheActivationsRunner(config, override_dataset=_nothing(length))
+
+    def make(dataset: Any) -> Any:
+        # The model is loaded once, as ours is; each run reads the dataset from its beginning.
+        runner.activations_store = _mk_activations_store(runner.model, config, dataset)
+        return runner
+
+    return config, make
+
+
+def _nothing(length: int) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict({"input_ids": [[0] * length]})
+
+
+def _padded_job(target: Path, found: Sequence[Any], turns: Sequence[int], run: Any) -> Job:
+    """Return a job that runs batches padded on the right and keeps the rows of real tokens."""
+    import torch
+
+    target.mkdir(exist_ok=True)
+
+    @torch.no_grad()
+    def job() -> None:
+        rows: dict[str, list[Any]] = {point: [None] * len(found) for point in POINTS}
+        for start in range(0, len(found), BATCH):
+            chosen = turns[start : start + BATCH]
+            padded = torch.nn.utils.rnn.pad_sequence([found[i] for i in chosen], batch_first=True)
+            lengths = torch.tensor([len(found[i]) for i in chosen])
+            mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
+            outputs = run(padded, mask)
+            for point in POINTS:
+                for at, i in enumerate(chosen):
+                    rows[point][i] = outputs[point][at, : len(found[i])].clone()
+        for point in POINTS:
+            np.save(target / f"{point}.npy", torch.cat(rows[point]).numpy())
+
+    return job
