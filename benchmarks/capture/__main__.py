@@ -148,12 +148,12 @@ def main() -> None:
             check(home, name)
             found[name] = figures(home, name, runs)
             shutil.rmtree(home / name)
-    result = {"judged": judged(found), "targets": TARGETS, "sets": found}
+    measured = judged(found)
     table = Table("", "measured", "target")
     for what, target in TARGETS.items():
-        table.add_row(what, str(result["judged"][what]), str(target))
+        table.add_row(what, str(measured[what]), str(target))
     Console().print(table)
-    write_result("capture", result)
+    write_result("capture", {"judged": measured, "targets": TARGETS, "sets": found})
 
 
 if __name__ == "__main__":

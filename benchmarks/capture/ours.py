@@ -28,7 +28,7 @@ def system(home: Path, name: str) -> Job:
     from mistudio_testkit.site import Site
 
     env = {"TORCH_NUM_THREADS": str(THREADS)}
-    stack = EmbeddedStack(home / f"stack-{name}", allow=[home], env=env).start()
+    stack = EmbeddedStack(home / f"stack-{name}", allow=[home], env=env).start(timeout=300)
     site = Site(stack.url, stack.token)
     model = site.ready_model(home / MODEL, quantization="none")
     dataset = site.upload(home / name / "samples.jsonl")

@@ -99,7 +99,9 @@ class Varlen:
         back = -1 if scores.window is None else scores.window - 1
         # One split: what a sample gets does not depend on the longest one beside it.
         attended = varlen_attn(
-            *(each[0].transpose(0, 1) for each in (query, key, value)),
+            query[0].transpose(0, 1),
+            key[0].transpose(0, 1),
+            value[0].transpose(0, 1),
             starts,
             starts,
             longest,
@@ -116,12 +118,14 @@ class Varlen:
         bounds = [0]
         for length in _LENGTHS:
             bounds.append(bounds[-1] + length)
-        pack, like = Pack(bounds), {"device": query.device, "dtype": query.dtype}
-        generator = torch.Generator(query.device).manual_seed(0)
-        q, k, v = (
-            torch.randn(1, each.shape[1], bounds[-1], each.shape[3], generator=generator, **like)
-            for each in (query, key, key)
-        )
+        pack, generator = Pack(bounds), torch.Generator(query.device).manual_seed(0)
+
+        def like(each: torch.Tensor) -> torch.Tensor:
+            shape = (1, each.shape[1], bounds[-1], each.shape[3])
+            drawn = torch.randn(shape, generator=generator, device=each.device)
+            return drawn.to(each.dtype)
+
+        q, k, v = like(query), like(key), like(key)
         try:
             found = self.attend(pack, q, k, v, scores).float()
         except (RuntimeError, TypeError, ValueError) as error:
