@@ -48,7 +48,7 @@ def measure(
     from mistudio_capture.files import TensorFiles
     from mistudio_capture.structure import context_length
 
-    # Each module's weights come and go: a heap that keeps some would outgrow what the child may take.
+    # Weights come and go, and a heap that kept some would outgrow what the child may take.
     give_back_at_once()
     parsed = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
     most = min(PROBE_TOKENS, context_length(parsed))
