@@ -21,7 +21,7 @@ from mistudio_contracts.states import (
     ModelStatus,
 )
 from mistudio_contracts.subjects import Kind
-from mistudio_contracts.values import Tokenization, store_key
+from mistudio_contracts.values import Artifact, ModelFacts, Tokenization, store_key
 
 EXAMPLES = Path(__file__).parents[3] / "contracts" / "examples"
 IDS = [s.pattern for s in subjects.ALL]
@@ -217,3 +217,25 @@ def test_bad_input_names_the_field_and_the_remedy() -> None:
         "No such layer.", field="layer_indices", remedy="Use -12..11.", reason=None
     )
     assert error.body().details == {"field": "layer_indices", "remedy": "Use -12..11."}
+
+
+class TestDtypes:
+    """int8 is how activations are stored, never what weights or the residual stream are."""
+
+    def test_weights_are_floats(self) -> None:
+        facts = {"fingerprint": "a" * 32, "quantization": "int8", "bytes": 1}
+        for dtype in ("float32", "float16", "bfloat16"):
+            assert Artifact(**facts, dtype=dtype).dtype == dtype
+        with pytest.raises(ValidationError, match="stored activations alone"):
+            Artifact(**facts, dtype="int8")
+        with pytest.raises(ValidationError, match="stored activations alone"):
+            ModelFacts(model_type="gpt2", dtype="int8")
+
+    @pytest.mark.parametrize(
+        ("dtype", "expected"),
+        [("float32", 4 * 768 + 4), ("float16", 1540), ("bfloat16", 1540), ("int8", 768 + 8)],
+    )
+    def test_a_row_takes_its_values_its_norm_and_the_scale_of_int8(
+        self, dtype: str, expected: int
+    ) -> None:
+        assert Dtype(dtype).row_bytes(768) == expected

@@ -313,10 +313,10 @@ class World:
         await self.publish(subjects.REPORT_SHARD, captured(order))
         return order
 
-    async def commit(self) -> w.CommitExtraction:
-        """Do one commit, as an extractor does."""
+    async def commit(self, **told: Any) -> w.CommitExtraction:
+        """Do one commit, as an extractor does; ``told`` is said of each column."""
         order = await self.order(subjects.WORK_COMMIT, w.CommitExtraction)
-        await self.publish(subjects.REPORT_COMMITTED, committed(order))
+        await self.publish(subjects.REPORT_COMMITTED, committed(order, **told))
         return order
 
     async def extract(
@@ -470,14 +470,16 @@ def captured(order: w.CaptureShard) -> r.ShardCapturedReport:
 
 
 def committed(
-    order: w.CommitExtraction, hooks: list[str] | None = None
+    order: w.CommitExtraction, hooks: list[str] | None = None, **told: Any
 ) -> r.ExtractionCommittedReport:
     return r.ExtractionCommittedReport(
         task_id=order.task_id,
         extraction_id=order.extraction_id,
         storage_path=f"/activations/{order.store_key}",
         columns=[
-            ColumnSummary(hook_point=hook, tokens=order.tokens, width=64, bytes=order.tokens * 256)
+            ColumnSummary(
+                hook_point=hook, tokens=order.tokens, width=64, bytes=order.tokens * 256, **told
+            )
             for hook in (order.hook_points if hooks is None else hooks)
         ],
         token_bytes=order.tokens * 4,

@@ -9,7 +9,8 @@ from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, InvalidInput, RateLimited, StatusConflict
-from mistudio_contracts.values import PlanCursor, Skipped
+from mistudio_contracts.states import Dtype, Quantization
+from mistudio_contracts.values import PlanCursor, QuantizationError, Skipped
 
 from .support import (
     World,
@@ -356,6 +357,37 @@ async def test_what_just_fits_the_disk_is_captured(world: World) -> None:
     await world.capture()
     await world.commit()
     await world.event(subjects.EXTRACTION_COMPLETED)
+
+
+async def test_int8_takes_a_fourth_of_the_disk_and_its_error_is_shown(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.request(model.id, dataset.id, [0, 1], dtype="int8")
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=2 * 1000 * (64 + 4 + 4))
+    plan = await world.plan()
+    assert plan.dtype is Dtype.INT8
+    await world.capture()
+    error = QuantizationError(relative_error=0.005, max_row_error=0.02, mean_cosine=0.9999)
+    await world.commit(quantization_error=error)
+    done = await world.event(subjects.EXTRACTION_COMPLETED)
+    cache = await world.ask(
+        subjects.RPC_CACHE_GET, rpc.GetCacheRequest(cache_id=done["cache_id"]), views.Cache
+    )
+    assert cache.dtype is Dtype.INT8
+    assert [column.quantization_error for column in cache.columns] == [error, error]
+
+
+async def test_what_overflowed_float16_once_is_kept_as_bfloat16_by_default(world: World) -> None:
+    model = await world.ready_model(quantization=Quantization.FP16)
+    dataset = await world.ready_dataset()
+    first = await world.request(model.id, dataset.id, [0])
+    assert (await world.plan()).dtype is Dtype.FLOAT16
+    await world.capture()
+    await world.commit(overflow=3, non_finite=3)
+    await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=first.extraction_id)
+    second = await world.request(model.id, dataset.id, [0])
+    assert not second.cached
+    assert (await world.plan()).dtype is Dtype.BFLOAT16
+    assert (await world.request(model.id, dataset.id, [0], dtype="float16")).cached
 
 
 async def test_a_commit_that_lost_a_column_fails(world: World) -> None:

@@ -225,6 +225,35 @@ def test_tokens_that_are_gone_or_others_are_found_out(
     assert missing.value.details["reason"] == "tokens_missing"
 
 
+def test_int8_takes_half_of_float16_and_tells_its_error(
+    disk: Disk, tiny: Artifact, bench: Bench
+) -> None:
+    dataset = disk.dataset(ragged_texts(40))
+    exact = bench.extract(plan_order(tiny, dataset))
+    order = plan_order(tiny, dataset, dtype=Dtype.INT8, shard_tokens=200)
+    report = bench.extract(order)
+    floats = mistudio_activations.open(exact.storage_path)
+    store = mistudio_activations.open(report.storage_path)
+    store.verify()
+    assert (store.manifest.dtype, store.dtype) == ("int8", np.float32)
+    for summary in report.columns:
+        rows, read = floats[summary.hook_point][:], store[summary.hook_point][:]
+        lost = np.linalg.norm(rows - read) / np.linalg.norm(rows)
+        assert summary.quantization_error is not None
+        assert summary.quantization_error.relative_error == pytest.approx(lost, rel=1e-4)
+        assert 0 < lost < 0.02
+        shards = store.manifest.columns[summary.hook_point].shards
+        assert summary.bytes <= store.tokens * Dtype.INT8.row_bytes(64) + 512 * len(shards)
+        np.testing.assert_allclose(
+            store[summary.hook_point].norms, floats[summary.hook_point].norms, rtol=1e-5
+        )
+    columns = {name: entry.shards for name, entry in store.manifest.columns.items()}
+    mistudio_activations.evict(disk.store(order), None)
+    bench.extract(order)
+    again = mistudio_activations.open(report.storage_path).manifest
+    assert {name: entry.shards for name, entry in again.columns.items()} == columns
+
+
 class TestCommit:
     def test_what_is_committed_says_where_it_comes_from(
         self, disk: Disk, tiny: Artifact, bench: Bench

@@ -77,10 +77,12 @@ def scale_rows(rows: NDArray[Any]) -> ScaledRows:
     whole = np.where(finite[:, None], values, np.float32(0))
     # A scale that is no normal number is coarse: the largest magnitude may come out beyond 127.
     codes = np.clip(np.rint(whole / divisor[:, None]), -LARGEST, LARGEST).astype(np.int8)
-    norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", values, values))
+    squared = _squared(values)
+    with np.errstate(over="ignore"):
+        norms = np.sqrt(squared).astype(np.float32)
     read = np.where(finite[:, None], decode(codes, scales), np.float32(0))
-    squares = np.stack([_squared(each) for each in (whole, read, whole - read)], axis=1)
-    return ScaledRows(codes, scales, norms, squares)
+    parts = (np.where(finite, squared, 0.0), _squared(read), _squared(whole - read))
+    return ScaledRows(codes, scales, norms, np.stack(parts, axis=1))
 
 
 def decode(codes: NDArray[np.int8], scales: NDArray[np.float32]) -> NDArray[np.float32]:

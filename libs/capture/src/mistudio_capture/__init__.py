@@ -13,6 +13,7 @@ from .families import FAMILIES
 from .heap import give_back_at_once
 from .hooks import BLOCK_KINDS, HookPoint, layer_of
 from .model import CaptureModel
+from .scaled import ScaledRows
 
 __all__ = [
     "BLOCK_KINDS",
@@ -23,6 +24,7 @@ __all__ = [
     "HookPoint",
     "InputsRefused",
     "OutOfDeviceMemory",
+    "ScaledRows",
     "UnsupportedArchitecture",
     "capture_shard",
     "give_back_at_once",

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from .batching import Run, Sample, distinct, iter_batches, runs, tokens_of
 from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
+from .scaled import Packed, scale_rows
 from .transfer import Landed, Lane, lane
 
-Sink = Callable[[str, int, torch.Tensor], None]
+Sink = Callable[[str, int, Any], None]
 _Rows = tuple[str, list[Run], Landed]
 
 PENDING = 8
@@ -27,8 +29,8 @@ PENDING = 8
 class _Writer:
     """Hands captured rows to the sink on a thread of its own."""
 
-    def __init__(self, sink: Sink, on_progress: Callable[[int], None]) -> None:
-        self._sink = sink
+    def __init__(self, sink: Sink, on_progress: Callable[[int], None], *, scaled: bool) -> None:
+        self._sink, self._scaled = sink, scaled
         self._on_progress = on_progress
         self._queue: queue.Queue[_Rows | int | None] = queue.Queue(maxsize=PENDING)
         self._error: BaseException | None = None
@@ -74,7 +76,8 @@ class _Writer:
             self._on_progress(item)
             return
         point, where, landed = item
-        rows = landed.wait()
+        there = landed.wait()
+        rows = Packed(there).rows if self._scaled else there
         for run in where:
             self._sink(point, run.place, rows[run.start : run.end])
 
@@ -109,11 +112,12 @@ def capture_shard(
         Such as ``layers.6.resid_post``.
     sink
         Called from one other thread with the hook point, the first row and ``[rows, width]`` of
-        ``dtype`` on the CPU; every row of the shard comes once.
+        ``dtype`` on the CPU, as :class:`~.scaled.ScaledRows` for int8; every row of the shard comes
+        once.
     token_budget
         Most tokens of a batch, see ``mistudio_footprint.token_budget``.
     dtype
-        Of the rows.
+        Of the rows: a float, or ``torch.int8`` with a scale a row.
     batch_size
         Most samples of a batch.
     on_progress
@@ -137,7 +141,8 @@ def capture_shard(
     if input_ids.size and not 0 <= int(input_ids.min()) <= int(input_ids.max()) < model.vocab_size:
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
-    writer, to_host = _Writer(sink, on_progress), lane(model.device, len(hook_points))
+    writer = _Writer(sink, on_progress, scaled=dtype is torch.int8)
+    to_host = lane(model.device, len(hook_points))
     start, done, written, budget, padded = 0, 0, 0, token_budget, not model.packs
     samples = distinct(input_ids, offsets, padded=padded)
     lengths = [sample.length for sample in samples]
@@ -183,6 +188,9 @@ def _batch(
     kept: list[tuple[str, torch.Tensor]] = []
 
     def keep(point: str, hidden: torch.Tensor) -> None:
+        if dtype is torch.int8:
+            kept.append((point, scale_rows(hidden).packed))
+            return
         # A copy even without a cast: a later block may add to the residual stream in place.
         kept.append((point, hidden.to(dtype=dtype, copy=True)))
 

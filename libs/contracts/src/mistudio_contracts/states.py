@@ -91,9 +91,28 @@ class Fit(_Str):
 
 
 class Dtype(_Str):
+    """Of stored activations. Weights and the residual stream are floats.
+
+    ``int8`` keeps each token's row as whole numbers times a scale of its own.
+    """
+
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+    @property
+    def floating(self) -> bool:
+        return self is not Dtype.INT8
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value."""
+        return {Dtype.FLOAT32: 4, Dtype.INT8: 1}.get(self, 2)
+
+    def row_bytes(self, width: int) -> int:
+        """Return what a store keeps of a token in a column: its row, its norm, int8's scale."""
+        return width * self.itemsize + (4 if self.floating else 8)
 
 
 class Scope(_Str):

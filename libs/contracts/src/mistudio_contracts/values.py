@@ -27,6 +27,16 @@ RelativePath = Annotated[
 ]
 
 
+def _float(dtype: Dtype) -> Dtype:
+    if not dtype.floating:
+        raise ValueError(f"{dtype} is a dtype of stored activations alone; see quantization")
+    return dtype
+
+
+FloatDtype = Annotated[Dtype, AfterValidator(_float)]
+"""Of weights, and so of the residual stream."""
+
+
 class ModelFacts(Value):
     """What ``config.json`` and the weight headers say, read without loading a weight."""
 
@@ -38,7 +48,7 @@ class ModelFacts(Value):
     num_layers: int | None = Field(default=None, ge=1)
     vocab_size: int | None = Field(default=None, ge=1)
     context_length: int | None = Field(default=None, ge=1)
-    dtype: Dtype | None = None
+    dtype: FloatDtype | None = None
     weight_bytes: int | None = Field(default=None, ge=0)
     revision: str | None = None
 
@@ -124,7 +134,7 @@ class Artifact(Value):
 
     fingerprint: Fingerprint
     quantization: Quantization
-    dtype: Dtype
+    dtype: FloatDtype
     bytes: int = Field(ge=0, description="Bytes of the safetensors files.")
 
 
@@ -236,6 +246,19 @@ class ColumnFile(Value):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+class QuantizationError(Value):
+    """How far an int8 column is from the rows that were captured, over its finite rows.
+
+    ``relative_error`` is the Frobenius norm of the difference over that of the rows,
+    ``max_row_error`` the same of the row where it is largest, ``mean_cosine`` the mean over rows of
+    the cosine between a row and what it reads as.
+    """
+
+    relative_error: float = Field(ge=0)
+    max_row_error: float = Field(ge=0)
+    mean_cosine: float
+
+
 class ColumnSummary(Value):
     """A committed column and its statistics over all tokens."""
 
@@ -247,6 +270,12 @@ class ColumnSummary(Value):
     median_norm: float | None = None
     max_abs: float | None = None
     non_finite: int = Field(default=0, ge=0)
+    overflow: int = Field(
+        default=0, ge=0, description="Values that left the range of float16, of a column of it."
+    )
+    quantization_error: QuantizationError | None = Field(
+        default=None, description="Of an int8 column; null for floats."
+    )
 
 
 class Skipped(Value):

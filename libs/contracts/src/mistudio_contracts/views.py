@@ -20,7 +20,7 @@ from .states import (
     Quantization,
     Source,
 )
-from .values import ColumnSummary, Fidelity, QuantizationOptions, Skipped, Tokenization
+from .values import ColumnSummary, Fidelity, FloatDtype, QuantizationOptions, Skipped, Tokenization
 
 
 class ModelSummary(Value):
@@ -49,7 +49,7 @@ class ModelSummary(Value):
     memory_usage_bytes: int | None = Field(default=None, description="On the device, measured.")
     disk_bytes: int | None = Field(default=None, description="Of the prepared artifact.")
     load_time_seconds: float | None = None
-    dtype: Dtype | None = None
+    dtype: FloatDtype | None = None
     fingerprint: str | None = None
     task_id: str | None = Field(default=None, description="The load under way, or the last one.")
     error: ErrorBody | None = None

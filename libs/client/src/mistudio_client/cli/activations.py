@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mistudio_client.export import Format
+from mistudio_contracts.values import ColumnSummary
 from mistudio_contracts.views import Cache
 
 from . import human, output
@@ -73,7 +74,15 @@ def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
             return
         output.facts(_facts(found))
         output.table(
-            ("hook point", "mean norm>", "median norm>", "largest |x|>", "non-finite>", "size>"),
+            (
+                "hook point",
+                "mean norm>",
+                "median norm>",
+                "largest |x|>",
+                "non-finite>",
+                "error>",
+                "size>",
+            ),
             (
                 (
                     column.hook_point,
@@ -81,6 +90,7 @@ def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
                     human.figure(column.median_norm),
                     human.figure(column.max_abs),
                     f"{column.non_finite:,}",
+                    _error(column),
                     human.size(column.bytes),
                 )
                 for column in found.columns
@@ -133,6 +143,11 @@ def rm(ctx: typer.Context, cache: Reference, yes: Yes = False, as_json: AsJson =
             output.print_text(f"Deleted {cache}.")
 
 
+def _error(column: ColumnSummary) -> str:
+    error = column.quantization_error
+    return human.NONE if error is None else f"{error.relative_error:.2%}"
+
+
 def _facts(cache: Cache) -> list[tuple[str, str]]:
     return [
         ("id", cache.id),
@@ -142,6 +157,7 @@ def _facts(cache: Cache) -> list[tuple[str, str]]:
         ("hook points", short(cache.hook_points)),
         ("shape", shape(cache)),
         ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
+        ("dtype", cache.dtype.value),
         ("size", human.size(cache.file_size_bytes)),
         ("time", human.duration(cache.extraction_time_seconds)),
         ("created", human.ago(cache.created_at)),

@@ -12,19 +12,15 @@ from mistudio_contracts.values import HookPointFacts
 from .device import DeviceState
 from .extraction import ShardState
 
-BYTES = {Dtype.FLOAT32: 4, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 2}
-NORM_BYTES = 4
-"""Beside each row the store keeps its norm."""
-
 FAR = 2
 """An estimate is refused beyond so many times the room: it may be wrong by half."""
 
 
 def row_bytes(hook_point: str, facts: HookPointFacts, dtype: Dtype) -> int | None:
-    """Return the bytes of one token's row and norm, None where the width is not known."""
+    """Return the bytes that the store keeps of a token, None where the width is not known."""
     widths = {each.kind: each.width for each in facts.kinds}
     width = widths.get(kind_of(hook_point))
-    return None if width is None else width * BYTES[dtype] + NORM_BYTES
+    return None if width is None else dtype.row_bytes(width)
 
 
 def bytes_to_write(shards: Sequence[ShardState], facts: HookPointFacts, dtype: Dtype) -> int | None:

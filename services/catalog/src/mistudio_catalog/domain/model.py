@@ -60,7 +60,8 @@ class ModelState:
     placing it again. ``heard_at`` is when anybody spoke of the task under way, ``progressed_at``
     when its worker last got on. ``memory_usage_bytes`` is null while it is not in memory;
     ``measured_bytes`` remembers what the files took when they last were, ``hook_points`` what was
-    proven of them then. Sizes in bytes.
+    proven of them then. ``overflows_float16`` once an extraction in float16 held values that left
+    its range. Sizes in bytes.
     """
 
     id: str
@@ -114,6 +115,7 @@ class ModelState:
     figures: Figures | None = None
     progressed_at: datetime | None = None
     measured_bytes: int | None = None
+    overflows_float16: bool = False
 
     @property
     def artifact(self) -> Artifact | None:

@@ -93,7 +93,9 @@ def _dtype(model: ModelState) -> Dtype:
             reason="facts_unknown",
             remedy="Request the extraction when the model is ready.",
         )
-    return model.dtype
+    # What left the range of float16 once would again; bfloat16 has the range of float32.
+    overflows = model.dtype is Dtype.FLOAT16 and model.overflows_float16
+    return Dtype.BFLOAT16 if overflows else model.dtype
 
 
 def _tokenization(asked: Tokenization, model: ModelState, dataset: DatasetState) -> Tokenization:

@@ -167,6 +167,8 @@ class Capture:
                 return
             # The model before the store: whoever holds a store waits for no model.
             await tx.models.touch(extraction.model_id, now)
+            if any(each.overflow for each in report.columns):
+                await tx.models.overflowed(extraction.model_id)
             await tx.stores.lock(extraction.store_key)
             missing = set(extraction.hook_points) - {each.hook_point for each in report.columns}
             if missing:

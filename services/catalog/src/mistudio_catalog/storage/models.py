@@ -109,3 +109,7 @@ class ModelTable:
 
     async def touch(self, model_id: str, at: datetime) -> None:
         await _SQL.touch_model(self._connection, id=model_id, at=at)
+
+    async def overflowed(self, model_id: str) -> None:
+        """Keep in mind that the model's activations leave the range of float16."""
+        await _SQL.model_overflowed(self._connection, id=model_id)

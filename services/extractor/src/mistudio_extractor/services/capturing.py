@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mistudio_activations import ScaledRows as OnDisk
 from mistudio_activations import ShardFile, ShardWriter, StorageFull, StoreCorrupt
 from mistudio_activations.rawfile import map_tensor
 from mistudio_contracts.errors import ExtractionFailed
@@ -16,15 +17,10 @@ from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.storage.layout import Layout, storage_full
 
 from .counting import counted
-from .sizing import BYTES, Sizing
+from .sizing import Sizing
 
 if TYPE_CHECKING:
-    import torch
-
     from mistudio_capture import CaptureModel
-
-NORM_BYTES = 4
-"""Beside each row the store keeps its norm."""
 
 
 class Capturing:
@@ -94,7 +90,7 @@ class Capturing:
     ) -> list[ColumnFile]:
         import torch
 
-        from mistudio_capture import CaptureCancelled, capture_shard
+        from mistudio_capture import CaptureCancelled, ScaledRows, capture_shard
 
         store, shard, dtype = self._layout.store(order.store_key), order.shard, order.dtype
         with counted(model, self._metrics), contextlib.ExitStack() as stack:
@@ -105,7 +101,9 @@ class Capturing:
                 for point, width in widths.items()
             }
 
-            def sink(point: str, row: int, rows: torch.Tensor) -> None:
+            def sink(point: str, row: int, rows: Any) -> None:
+                if isinstance(rows, ScaledRows):
+                    rows = OnDisk(rows.codes, rows.scales, rows.norms, rows.squares)
                 writers[point].write(row, rows)
 
             capture_shard(
@@ -129,8 +127,7 @@ class Capturing:
 
 
 def _needed_bytes(order: CaptureShard, widths: Mapping[str, int]) -> int:
-    rows = sum(width * BYTES[order.dtype] + NORM_BYTES for width in widths.values())
-    return order.shard.tokens * rows
+    return order.shard.tokens * sum(order.dtype.row_bytes(width) for width in widths.values())
 
 
 def _tokens(store: Path, order: CaptureShard) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from mistudio_activations import (
 from mistudio_activations import open as open_store
 from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.reports import ExtractionCommittedReport
-from mistudio_contracts.values import ColumnSummary
+from mistudio_contracts.values import ColumnSummary, QuantizationError
 from mistudio_contracts.work import CommitExtraction
 from mistudio_extractor.storage.layout import Layout, storage_full
 
@@ -119,6 +119,7 @@ def _summaries(store: Path, manifest: Manifest) -> list[ColumnSummary]:
     found = []
     for name in opened.columns:
         entry, stats = manifest.columns[name], opened[name].stats
+        error = entry.quantization_error
         found.append(
             ColumnSummary(
                 hook_point=name,
@@ -129,6 +130,8 @@ def _summaries(store: Path, manifest: Manifest) -> list[ColumnSummary]:
                 median_norm=stats.quantiles["p50"],
                 max_abs=stats.max_abs,
                 non_finite=stats.non_finite,
+                overflow=stats.overflow,
+                quantization_error=None if error is None else QuantizationError(**vars(error)),
             )
         )
     return found

@@ -27,7 +27,6 @@ from mistudio_footprint import (
 
 from .hardware import DeviceFacts
 
-BYTES = {Dtype.FLOAT32: 4, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 2}
 SHARE = 4
 """One part in this many of the budget is for batches, where the weights leave it."""
 
@@ -55,7 +54,7 @@ class Sizing:
         ModelLoadFailed
             When its configuration is of no supported family, or is broken.
         """
-        shape, compute = _shape(directory), BYTES[artifact.dtype]
+        shape, compute = _shape(directory), artifact.dtype.itemsize
         least = LEAST_TOKENS * forward_bytes_per_token(shape, shape.hidden, compute, 4)
         budget = facts.memory_budget_bytes
         left = budget - artifact.bytes
@@ -81,7 +80,7 @@ class Sizing:
             self.kind,
             captured=captured,
             compute_bytes=self.compute_bytes,
-            store_bytes=BYTES[dtype],
+            store_bytes=dtype.itemsize,
         )
 
     def offload_blocks(self) -> int:

@@ -184,7 +184,8 @@ def _count(config: dict[str, object]) -> int | None:
 
 def _named_dtype(config: dict[str, object]) -> Dtype | None:
     named = config.get("dtype", config.get("torch_dtype"))
-    return Dtype(named) if isinstance(named, str) and named in tuple(Dtype) else None
+    known = isinstance(named, str) and named in tuple(Dtype) and Dtype(named).floating
+    return Dtype(named) if known else None
 
 
 def parse_config(raw: bytes) -> dict[str, object]:

@@ -7,7 +7,7 @@ INSERT INTO models (
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, fidelity,
-    force, figures, progressed_at, measured_bytes, hook_points
+    force, figures, progressed_at, measured_bytes, hook_points, overflows_float16
 ) VALUES (
     :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
     :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
@@ -16,7 +16,8 @@ INSERT INTO models (
     :fingerprint, :artifact_bytes, :artifact_quantization, :artifact_dtype, :memory_usage_bytes,
     :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
     :heard_at, :quantization_options, :artifact_options, :pinned, :keep_alive_seconds, :offload,
-    :fidelity, :force, :figures, :progressed_at, :measured_bytes, :hook_points
+    :fidelity, :force, :figures, :progressed_at, :measured_bytes, :hook_points,
+    :overflows_float16
 );
 
 -- name: save_model!
@@ -66,7 +67,8 @@ UPDATE models SET
     figures = :figures,
     progressed_at = :progressed_at,
     measured_bytes = :measured_bytes,
-    hook_points = :hook_points
+    hook_points = :hook_points,
+    overflows_float16 = :overflows_float16
 WHERE id = :id;
 
 
@@ -87,7 +89,7 @@ SELECT
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, force, figures,
-    progressed_at, measured_bytes
+    progressed_at, measured_bytes, overflows_float16
 FROM models
 WHERE id IN (
     SELECT id FROM models
@@ -153,3 +155,6 @@ UPDATE models SET heard_at = :at WHERE id = :id;
 
 -- name: touch_model!
 UPDATE models SET last_used_at = :at WHERE id = :id;
+
+-- name: model_overflowed!
+UPDATE models SET overflows_float16 = true WHERE id = :id;
