@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import jwt
@@ -97,11 +98,26 @@ class TestStart:
         expected = {
             *given, "NATS_URL", "MISTUDIO_POOL", "MODEL_CACHE_DIR", "DATASET_CACHE_DIR",
             "ACTIVATION_CACHE_DIR", "LOCAL_ROOTS", "HEALTH_HOST", "HEALTH_PORT", "GATEWAY_HOST",
-            "GATEWAY_PORT", "JWT_SECRET_KEY", "LOG_LEVEL", "DEVICE_ID_FILE", "MISTUDIO_INSTANCE",
+            "GATEWAY_PORT", "JWT_SECRET_KEY", "LOG_LEVEL", "MISTUDIO_INSTANCE",
         }  # fmt: skip
         for name in SERVICES:
             assert expected <= told[name], name
         assert [name for name in SERVICES if "DATABASE_URL" in told[name]] == ["catalog"]
+        assert [name for name in SERVICES if "DEVICE_ID_FILE" in told[name]] == ["extractor"]
+
+    def test_runs_several_extractors_and_lets_others_join(self, make_stack: MakeStack) -> None:
+        given = {"MISTUDIO_DEVICE": "cpu"}
+        with make_stack(
+            services=["extractor"], extractors=3, bus_host="127.0.0.2", env=given
+        ) as stack:
+            names = {each.name for each in control.status(stack.layout).services if each.ready}
+            told = variables(stack, "extractor-3")
+            bus = urlsplit(stack.nats_url)
+            assert bus.port is not None
+            socket.create_connection(("127.0.0.2", bus.port)).close()
+        assert names == {"extractor", "extractor-2", "extractor-3", "nats", "postgres"}
+        assert {"DEVICE_ID_FILE", "GPU_MEMORY_LIMIT_GB"} <= told
+        assert bus.hostname == "127.0.0.2"
 
     def test_keeps_ports_passwords_and_allowed_roots_from_run_to_run(
         self, make_stack: MakeStack, open_directory: Path

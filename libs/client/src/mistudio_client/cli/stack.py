@@ -64,6 +64,13 @@ def up(
         list[Path] | None,
         typer.Option(help="Directory that local models and datasets may be read from; repeatable."),
     ] = None,
+    extractors: Annotated[
+        int,
+        typer.Option(min=1, help="Extractors; they take a GPU each, or share this machine."),
+    ] = 1,
+    bus_host: Annotated[
+        str, typer.Option(help="Address NATS listens on, for extractors of other machines.")
+    ] = "127.0.0.1",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until ready.")] = 180.0,
     as_json: AsJson = False,
 ) -> None:
@@ -79,6 +86,8 @@ def up(
             port=port,
             host=host,
             allow=allow or (),
+            extractors=extractors,
+            bus_host=bus_host,
             detach=detach,
             on_progress=waiting.show,
         )

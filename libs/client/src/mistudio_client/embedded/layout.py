@@ -142,10 +142,9 @@ class Layout:
         """The ports of the last run."""
         return self.root / "ports.json"
 
-    @property
-    def device_id(self) -> Path:
-        """The identity of this machine's device."""
-        return self.root / "device-id"
+    def device_id_of(self, extractor: str) -> Path:
+        """Return the file with the identity of an extractor's device, the same after each start."""
+        return self.root / f"device-id{extractor.removeprefix('extractor')}"
 
     def log(self, name: str) -> Path:
         """Return the log file of one program."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from .errors import StackError
 from .files import read_json, write_json
 from .layout import Layout
-from .ports import PortBook, require_free
+from .ports import LOOPBACK, PortBook, bracketed, reachable, require_free
 from .processes import INSTANCE_VARIABLE
 from .servers import EmbeddedServer, LaunchSpec, NatsServer, PostgresServer
+from .sharing import EXTRACTOR, extractor_names, gpus, shares
 from .tokens import signing_secret
 
 SERVICES = ("catalog", "loader", "extractor", "gateway")
@@ -53,11 +54,6 @@ class Plan:
     ports: Mapping[str, int]
 
 
-def bracketed(host: str) -> str:
-    """Return ``host`` as a URL wants it."""
-    return f"[{host}]" if ":" in host else host
-
-
 @dataclass(frozen=True)
 class Planner:
     """Turns the choices of a start into a :class:`Plan`.
@@ -74,6 +70,10 @@ class Planner:
         The environment that services inherit.
     services
         Names of the services to run.
+    extractors
+        How many extractors run where one would; they share the machine.
+    bus_host
+        Where an embedded NATS listens.
     commands
         Commands that replace those of services, by name.
     setup
@@ -86,6 +86,8 @@ class Planner:
     allow: Sequence[Path]
     environ: Mapping[str, str]
     services: Sequence[str]
+    extractors: int
+    bus_host: str
     commands: Mapping[str, Sequence[str]]
     setup: Mapping[str, Sequence[str]]
 
@@ -93,7 +95,7 @@ class Planner:
         """Return the servers to embed: those that the environment does not name."""
         found: list[EmbeddedServer] = []
         if not self.environ.get("NATS_URL"):
-            found.append(NatsServer(self.layout.root))
+            found.append(NatsServer(self.layout.root, host=self.bus_host))
         if not self.environ.get("DATABASE_URL"):
             found.append(PostgresServer(self.layout.root))
         return found
@@ -107,29 +109,34 @@ class Planner:
         urls = {server.name: server.url for server in servers}
         nats_url = urls.get("nats") or self.environ["NATS_URL"]
         database_url = urls.get("postgres") or self.environ["DATABASE_URL"]
-        health = {name: book.claim(f"health_{name}") for name in self.services}
+        own = self._own_settings()
+        health = {name: book.claim(f"health_{name}") for name in own}
         base = self._environment(nats_url, gateway_port)
         # Migrations are the catalog's; nobody else is told where the database is.
         private = {**base, "DATABASE_URL": database_url}
         services = [
             self._spec(
                 name,
-                self.commands.get(name) or (sys.executable, "-m", f"mistudio_{name}"),
-                {**(private if name == "catalog" else base), "HEALTH_PORT": str(health[name])},
+                self._command(name),
+                {
+                    **(private if name == "catalog" else base),
+                    "HEALTH_PORT": str(health[name]),
+                    **settings,
+                },
             )
-            for name in self.services
+            for name, settings in own.items()
         ]
         plan = Plan(
             servers=servers,
             services=services,
             setup=[self._spec(name, argv, private) for name, argv in self.setup.items()],
             health={
-                name: (self._reachable_host(), gateway_port)
+                name: (reachable(self.host), gateway_port)
                 if name == "gateway"
-                else ("127.0.0.1", port)
+                else (LOOPBACK, port)
                 for name, port in health.items()
             },
-            url=f"http://{bracketed(self._reachable_host())}:{gateway_port}",
+            url=f"http://{bracketed(reachable(self.host))}:{gateway_port}",
             nats_url=nats_url,
             database_url=database_url,
             ports={
@@ -140,16 +147,28 @@ class Planner:
         )
         return plan, specs
 
+    def _own_settings(self) -> dict[str, Mapping[str, str]]:
+        """Return what each service is told that the others are not."""
+        own: dict[str, Mapping[str, str]] = {}
+        for name in self.services:
+            if name != EXTRACTOR:
+                own[name] = {}
+                continue
+            cores = os.cpu_count() or 1
+            parts = shares(self.extractors, self.environ, cores, gpus(self.environ))
+            for each, part in zip(extractor_names(self.extractors), parts, strict=True):
+                own[each] = {**part, "DEVICE_ID_FILE": str(self.layout.device_id_of(each))}
+        return own
+
+    def _command(self, name: str) -> Sequence[str]:
+        kind = EXTRACTOR if name in extractor_names(self.extractors) else name
+        return self.commands.get(kind) or (sys.executable, "-m", f"mistudio_{kind}")
+
     def _gateway_port(self, book: PortBook) -> int:
         if self.port == 0:
             return book.claim("gateway", self.host)
         require_free(self.port, self.host)
         return book.fix("gateway", self.port)
-
-    def _reachable_host(self) -> str:
-        if self.host in {"0.0.0.0", "::", ""}:  # noqa: S104 - a comparison, nothing is bound
-            return "127.0.0.1"
-        return self.host
 
     def _environment(self, nats_url: str, gateway_port: int) -> dict[str, str]:
         layout = self.layout
@@ -171,11 +190,10 @@ class Planner:
             **inherited,
             "NATS_URL": nats_url,
             "LOCAL_ROOTS": os.pathsep.join(self._roots()),
-            "HEALTH_HOST": "127.0.0.1",
+            "HEALTH_HOST": LOOPBACK,
             "GATEWAY_HOST": self.host,
             "GATEWAY_PORT": str(gateway_port),
             "JWT_SECRET_KEY": signing_secret(layout, self.environ, create=True),
-            "DEVICE_ID_FILE": str(layout.device_id),
             "MISTUDIO_DATA_DIR": str(layout.root),
             "PYTHONUNBUFFERED": "1",
             INSTANCE_VARIABLE: layout.instance_id,

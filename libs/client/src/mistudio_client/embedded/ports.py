@@ -1,4 +1,4 @@
-"""Ports on the loopback interface that stay the same from run to run."""
+"""Addresses to listen on, and ports of them that stay the same from run to run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,21 @@ from .files import read_json, write_json
 # keep the restarted server from binding.
 _RANGE = range(15000, 32000)
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - for comparisons; nothing is bound
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
+
+def bracketed(host: str) -> str:
+    """Return ``host`` as a URL wants it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def reachable(host: str) -> str:
+    """Return where a client of this machine finds what listens on ``host``."""
+    return LOOPBACK if host in EVERYWHERE else host
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Tell whether a server could listen on ``host:port`` now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -72,7 +85,7 @@ class PortBook:
     path: Path
     _claimed: dict[str, int] = field(default_factory=dict)
 
-    def claim(self, name: str, host: str = "127.0.0.1") -> int:
+    def claim(self, name: str, host: str = LOOPBACK) -> int:
         """Return a free port for ``name``: the one of the previous run where possible."""
         remembered = {key: int(value) for key, value in read_json(self.path).items()}
         previous = remembered.get(name)

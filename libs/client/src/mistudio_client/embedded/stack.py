@@ -16,6 +16,7 @@ from .errors import AlreadyRunning, NotRunning, StackError
 from .layout import Layout
 from .logs import tail
 from .plan import SERVICES, SETUP, Plan, Planner
+from .ports import LOOPBACK
 from .processes import INSTANCE_VARIABLE, DirectoryLock
 from .spawn import spawn
 from .startup import Deadline, Progress, Startup
@@ -53,6 +54,11 @@ class EmbeddedStack:
         Variables laid over those of this process.
     services
         Which services to run.
+    extractors
+        How many extractors run where one would, each a device of its own. They take a GPU each, or
+        share the processors and ``GPU_MEMORY_LIMIT_GB``.
+    bus_host
+        Where NATS listens; an address of this machine lets extractors of others join.
     commands
         Commands that replace those of services, by name.
     setup
@@ -74,10 +80,12 @@ class EmbeddedStack:
         data_dir: Path,
         *,
         port: int = 0,
-        host: str = "127.0.0.1",
+        host: str = LOOPBACK,
         allow: Sequence[Path] = (),
         env: Mapping[str, str] | None = None,
         services: Sequence[str] = SERVICES,
+        extractors: int = 1,
+        bus_host: str = LOOPBACK,
         commands: Mapping[str, Sequence[str]] | None = None,
         setup: Mapping[str, Sequence[str]] | None = None,
         detach: bool = False,
@@ -94,6 +102,8 @@ class EmbeddedStack:
             allow=tuple(allow),
             environ=self._environ,
             services=tuple(services),
+            extractors=extractors,
+            bus_host=bus_host,
             commands=dict(commands or {}),
             setup=SETUP if setup is None else dict(setup),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from mistudio_client.embedded.binaries import nats_server
 from mistudio_client.embedded.files import write_private
 from mistudio_client.embedded.health import http_ok
-from mistudio_client.embedded.ports import PortBook
+from mistudio_client.embedded.ports import LOOPBACK, PortBook, bracketed, reachable
 from mistudio_client.embedded.processes import KILL, end, instance_processes
 
 from .base import EmbeddedServer, LaunchSpec
@@ -17,7 +17,7 @@ from .base import EmbeddedServer, LaunchSpec
 USER = "mistudio"
 
 _CONFIG = """\
-listen: "127.0.0.1:{port}"
+listen: {listen}
 http: "127.0.0.1:{monitor}"
 server_name: {name}
 pid_file: {pid_file}
@@ -36,7 +36,7 @@ jetstream {{
 
 
 class NatsServer(EmbeddedServer):
-    """A NATS server with JetStream on the loopback interface, closed to other users.
+    """A NATS server with JetStream, closed to who has no password.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ class NatsServer(EmbeddedServer):
         Directory that keeps the streams, the password, the ports and the log.
     port
         Client port; 0 for the one of the previous run, else any free one.
+    host
+        Address it listens on: the loopback interface, unless other machines are to join.
     max_payload, max_file_store, max_memory_store
         Limits, in bytes.
 
@@ -60,11 +62,13 @@ class NatsServer(EmbeddedServer):
         data_dir: Path,
         *,
         port: int = 0,
+        host: str = LOOPBACK,
         max_payload: int = 8 * 1024**2,
         max_file_store: int = 16 * 1024**3,
         max_memory_store: int = 256 * 1024**2,
     ) -> None:
         super().__init__(data_dir, port=port)
+        self._host = host
         self._limits = {
             "max_payload": max_payload,
             "max_file_store": max_file_store,
@@ -80,17 +84,18 @@ class NatsServer(EmbeddedServer):
     @property
     def url(self) -> str:
         """Address with user and password."""
-        return f"nats://{USER}:{self.layout.secret('nats-password')}@127.0.0.1:{self.port}"
+        password, host = self.layout.secret("nats-password"), bracketed(reachable(self._host))
+        return f"nats://{USER}:{password}@{host}:{self.port}"
 
     def prepare(self) -> LaunchSpec:
         """Write the configuration and say how to run the server."""
-        self._choose_port()
+        self._choose_port(self._host)
         self._monitor_port = PortBook(self.layout.ports).claim("nats_monitor")
         config = self.layout.run / "nats.conf"
         write_private(
             config,
             _CONFIG.format(
-                port=self.port,
+                listen=json.dumps(f"{bracketed(self._host)}:{self.port}"),
                 monitor=self.monitor_port,
                 name=json.dumps(f"mistudio-{self.layout.instance_id}"),
                 pid_file=json.dumps(str(self.layout.run / "nats.pid"), ensure_ascii=False),
