@@ -1,11 +1,13 @@
 """Provisioning makes the server be as declared, again and again."""
 
 import asyncio
+import json
 import sys
 from dataclasses import replace
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 
 from mistudio_client.embedded.servers import NatsServer
 from mistudio_contracts import topology
@@ -33,6 +35,8 @@ async def test_everything_declared_is_there_with_its_limits(bus: Bus) -> None:
         assert made.ack_policy == "explicit"
         assert made.ack_wait == consumer.ack_wait
         assert made.max_deliver == consumer.max_deliver
+        assert made.max_ack_pending == consumer.max_ack_pending
+        assert made.max_waiting == consumer.max_waiting
     bucket = (await bus.js.stream_info(f"OBJ_{topology.UPLOADS_BUCKET}")).config
     assert bucket.max_bytes == topology.UPLOADS_MAX_BYTES
     assert bucket.max_age == topology.UPLOADS_MAX_AGE
@@ -73,6 +77,35 @@ async def test_a_changed_declaration_reaches_what_exists(
         assert (await bus.js.stream_info(stream.name)).config.max_bytes == topology.MIB
     assert (await bus.js.stream_info("OBJ_uploads")).config.max_bytes == 5 * topology.MIB
     assert await bus.left("COMMANDS") == 1
+
+
+async def test_a_consumer_of_before_takes_as_many_workers_and_keeps_its_messages(bus: Bus) -> None:
+    spec = next(each for each in topology.consumers() if each.name.endswith("extraction-shard"))
+    before = (await bus.js.consumer_info(spec.stream, spec.name)).config
+    await bus.js.delete_consumer(spec.stream, spec.name)
+    await bus.js.add_consumer(spec.stream, before.evolve(max_waiting=512))
+    await bus.js.publish(spec.subject, b"kept")
+    await provision(bus.url, ["default"])
+    found = await bus.js.consumer_info(spec.stream, spec.name)
+    assert (found.config.max_waiting, found.num_pending) == (spec.max_waiting, 1)
+
+
+async def test_a_thousand_workers_wait_at_one_queue(bus: Bus) -> None:
+    spec = next(each for each in topology.consumers() if each.name.endswith("extraction-shard"))
+    client = await nats.connect(bus.url)
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    await client.subscribe("waiting.*", cb=heard.put)
+    request = json.dumps({"batch": 1, "expires": 60 * 10**9}).encode()
+    for worker in range(1000):
+        ask = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}"
+        await client.publish(ask, request, reply=f"waiting.{worker}")
+    await client.flush()
+    await bus.js.publish(spec.subject, b"one")
+    message = await asyncio.wait_for(heard.get(), 30)
+    assert (message.data, message.header) == (b"one", None), "the server refuses none of them"
+    found = await bus.js.consumer_info(spec.stream, spec.name)
+    assert (found.num_waiting, found.num_ack_pending, heard.qsize()) == (999, 1, 0)
+    await client.close()
 
 
 async def test_a_pool_more_gets_its_work_consumers(bus: Bus) -> None:

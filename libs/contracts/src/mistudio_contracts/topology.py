@@ -35,7 +35,8 @@ class ConsumerSpec:
     """A durable pull consumer: one a subject, shared by all replicas of the reader.
 
     ``ack_wait`` in seconds is how long a killed worker's message waits for the next; workers
-    extend it while they live.
+    extend it while they live. ``max_ack_pending`` and ``max_waiting`` bound the workers: each has
+    one message in hand, or one request for a message open.
     """
 
     name: str
@@ -43,7 +44,8 @@ class ConsumerSpec:
     subject: str
     ack_wait: float = 15.0
     max_deliver: int = 10
-    max_ack_pending: int = 1000
+    max_ack_pending: int = 10_000
+    max_waiting: int = 10_000
 
 
 def streams() -> tuple[StreamSpec, ...]:

@@ -146,12 +146,19 @@ async def _consumer(jetstream: JetStreamContext, spec: topology.ConsumerSpec) ->
         ack_wait=spec.ack_wait,
         max_deliver=spec.max_deliver,
         max_ack_pending=spec.max_ack_pending,
+        max_waiting=spec.max_waiting,
     )
     try:
         found = (await jetstream.consumer_info(spec.stream, spec.name)).config
     except NotFoundError:
         await jetstream.add_consumer(spec.stream, config)
         log.info("Created the consumer %s.", spec.name)
+        return
+    if found.max_waiting != spec.max_waiting:
+        # The one limit that the server does not change; what was in hand comes again.
+        await jetstream.delete_consumer(spec.stream, spec.name)
+        await jetstream.add_consumer(spec.stream, config)
+        log.info("Made the consumer %s anew.", spec.name)
         return
     if _differs(found, config):
         await jetstream.add_consumer(spec.stream, found.evolve(**_given(config)))

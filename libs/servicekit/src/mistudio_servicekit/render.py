@@ -39,6 +39,7 @@ def render_topology() -> str:
             "ack_wait_seconds": each.ack_wait,
             "max_deliver": each.max_deliver,
             "max_ack_pending": each.max_ack_pending,
+            "max_waiting": each.max_waiting,
         }
         for each in topology.consumers()
     ]
