@@ -17,7 +17,7 @@ from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, ServiceUnavailable
 from mistudio_contracts.values import ModelFacts
 
-from .support import World, now, running_world
+from .support import World, now
 
 
 async def evict(world: World, cache_id: str) -> int:
@@ -129,19 +129,18 @@ async def test_a_deleted_dataset_leaves_its_caches(world: World) -> None:
     assert (await world.extraction(done.extraction_id)).dataset_id == dataset.id
 
 
-async def test_the_least_recently_used_caches_leave_when_room_is_short(
-    settings: CatalogSettings,
+async def test_the_least_recently_used_caches_leave_when_the_limit_is_lowered(
+    settings: CatalogSettings, world: World
 ) -> None:
     one_cache = settings.model_copy(update={"activation_cache_limit_gb": 300_000 / 1024**3})
-    async with running_world(one_cache) as world:
-        model, dataset = await world.ready_model(), await world.ready_dataset()
-        other = await world.ready_dataset("other")
-        first = await world.extract(model.id, dataset.id, [0])
-        second = await world.extract(model.id, other.id, [0])
-        assert (await world.request(model.id, dataset.id, [0])).cached, "that is use"
-        await sweep(one_cache)
-        await world.event(subjects.CACHE_EVICTED, cache_id=second.cache_id)
-        assert (await world.request(model.id, dataset.id, [0])).cache_id == first.cache_id
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    other = await world.ready_dataset("other")
+    first = await world.extract(model.id, dataset.id, [0])
+    second = await world.extract(model.id, other.id, [0])
+    assert (await world.request(model.id, dataset.id, [0])).cached, "that is use"
+    await sweep(one_cache)
+    await world.event(subjects.CACHE_EVICTED, cache_id=second.cache_id)
+    assert (await world.request(model.id, dataset.id, [0])).cache_id == first.cache_id
 
 
 async def test_caches_that_nobody_used_for_a_month_leave(

@@ -117,6 +117,9 @@ class ExtractionPlannedReport(Report):
     next: PlanCursor | None = Field(
         default=None, description="Where the next part begins; null with the last."
     )
+    room_bytes: int | None = Field(
+        default=None, ge=0, description="What the stores' disk takes now, beside its reserve."
+    )
 
     @property
     def shards(self) -> list[ShardPlan]:

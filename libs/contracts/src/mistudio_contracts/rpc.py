@@ -232,12 +232,14 @@ class InspectModelRequest(Request):
 class DeviceOrders(Value):
     """The catalog's answer to a heartbeat.
 
-    Models that must leave, tasks that are void, and how each resident model is to be kept.
+    Models that must leave, tasks that are void, how each resident model is to be kept, and when to
+    report again: later where there are many devices.
     """
 
     release: list[Identifier] = Field(default_factory=list)
     cancelled: list[Identifier] = Field(default_factory=list)
     wishes: dict[Identifier, ResidencyWish] = Field(default_factory=dict)
+    again_after_seconds: float = Field(default=5.0, gt=0)
 
 
 class ReleaseModel(Message):

@@ -100,6 +100,9 @@ class CaptureShard(WorkOrder):
     store_key: Fingerprint
     batch_size: int | None = None
     shard: ShardPlan
+    tell_every_seconds: float = Field(
+        default=0.0, ge=0, description="Live progress of the shard is told no more often."
+    )
 
 
 class CommitExtraction(WorkOrder):

@@ -25,17 +25,19 @@ class CatalogSettings(ServiceSettings):
     model_switch_max_wait_seconds
         How long extractions wait for those of another model, where the two do not fit together.
     shard_window
-        Shards of an extraction that are ordered and not yet captured, at most.
+        Shards of an extraction that are ordered and not yet captured, at most; more where devices
+        would wait for it.
     activation_cache_days
         Days after which a cache that nobody used leaves.
     activation_cache_limit_gb
-        GiB of activations to keep; beyond it the least recently used caches leave.
+        GiB of activations on disk at any moment, those being written included. The least recently
+        used caches leave for what is asked for; what would not fit even so is refused.
     inspect_seconds
         How long a loader may take to look at a checkpoint that is registered.
     load_stall_seconds
         Seconds without progress after which a load that a worker has begun is ended.
     device_silence_seconds
-        Silence after which a device counts as offline.
+        Silence after which a device counts as offline, where there are few of them.
     work_silence_seconds
         Silence after which an order whose queue is empty is given again.
     reconcile_seconds

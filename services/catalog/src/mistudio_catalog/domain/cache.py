@@ -61,13 +61,14 @@ class CacheState:
 
 @dataclass(frozen=True)
 class Eviction:
-    """Columns, or with None the whole store, that must leave the disk."""
+    """Columns, or with None the whole store, that must leave the disk: ``bytes`` at most."""
 
     task_id: str
     store_key: str
     pool: str
     hook_points: tuple[str, ...] | None
     created_at: datetime
+    bytes: int = 0
     ordered_at: datetime | None = None
     times_ordered: int = 0
 

@@ -16,6 +16,23 @@ USED_CHANGE = 0.05
 """The part of the device's budget by which its use must change to be told."""
 
 
+REPORTS_EACH_SECOND = 20.0
+"""Heartbeats that the catalog takes each second, however many devices there are."""
+
+REPORT_SECONDS = 5.0
+"""Between two heartbeats of a device, where there are few."""
+
+
+def report_seconds(devices: int) -> float:
+    """Return the seconds between two heartbeats of each of ``devices`` devices."""
+    return max(REPORT_SECONDS, devices / REPORTS_EACH_SECOND)
+
+
+def silence_seconds(of_few: float, devices: int) -> float:
+    """Return the seconds after which a silent device counts as offline, which are ``of_few``."""
+    return of_few * report_seconds(devices) / REPORT_SECONDS
+
+
 @dataclass(frozen=True)
 class DeviceState:
     """One row of ``devices``; ``told_used_bytes`` is the use that was last told."""

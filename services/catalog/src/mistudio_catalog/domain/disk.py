@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mistudio_contracts.errors import InsufficientStorage
 from mistudio_contracts.hooks import kind_of
+from mistudio_contracts.reports import ExtractionPlannedReport
 from mistudio_contracts.states import Dtype
 from mistudio_contracts.values import HookPointFacts
 
@@ -35,20 +36,29 @@ def bytes_to_write(shards: Sequence[ShardState], facts: HookPointFacts, dtype: D
     return total
 
 
-def refuse_too_much(needed: int | None, devices: Sequence[DeviceState]) -> None:
-    """Refuse what the disk of the stores, which the devices share, would not hold.
+def room(report: ExtractionPlannedReport, devices: Sequence[DeviceState]) -> int | None:
+    """Return what the disk of the stores takes, as who planned or the devices have seen it last.
+
+    None where nobody has looked: then each shard is checked at its capture.
+    """
+    # 0 is a device that has not looked yet; a disk that is really full fails the first shard.
+    told = [each.store_free_bytes for each in devices if each.online and each.store_free_bytes]
+    return max(told, default=None) if report.room_bytes is None else report.room_bytes
+
+
+def refuse_too_much(needed: int, free: int | None) -> None:
+    """Refuse what the disk of the stores would not hold.
 
     Raises
     ------
     InsufficientStorage
-        With the figures. Where no device has told any, each shard is checked at its capture.
+        With the figures.
     """
-    free = _free(devices)
-    if needed is not None and free is not None and needed > free:
+    if free is not None and needed > free:
         raise _too_small(needed, free)
 
 
-def refuse_far_too_much(expected: int | None, devices: Sequence[DeviceState]) -> None:
+def refuse_far_too_much(expected: int, free: int | None) -> None:
     """Refuse what is only expected, where it is far beyond what the disk has.
 
     Raises
@@ -56,15 +66,8 @@ def refuse_far_too_much(expected: int | None, devices: Sequence[DeviceState]) ->
     InsufficientStorage
         As :func:`refuse_too_much`.
     """
-    free = _free(devices)
-    if expected is not None and free is not None and expected > FAR * free:
+    if free is not None and expected > FAR * free:
         raise _too_small(expected, free)
-
-
-def _free(devices: Sequence[DeviceState]) -> int | None:
-    # 0 is a device that has not looked yet; a disk that is really full fails the first shard.
-    free = [each.store_free_bytes for each in devices if each.online and each.store_free_bytes]
-    return max(free, default=None)
 
 
 def _too_small(needed: int, free: int) -> InsufficientStorage:

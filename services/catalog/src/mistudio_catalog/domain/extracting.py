@@ -6,6 +6,7 @@ task that the extraction no longer names, or that it has had already, changes an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +26,9 @@ BEFORE_COMPLETION = 99.0
 
 _TELL_POINTS = 5.0
 _TELL_SECONDS = 2.0
+
+SHARD_EVENTS = 1000
+"""Shards of one extraction whose completion is an event, at most; of more every n-th is."""
 
 
 def queued(extraction: ExtractionState, now: datetime) -> Effects:
@@ -119,18 +123,15 @@ def progressed(extraction: ExtractionState, live: Live, now: datetime) -> Step:
     """Count what is done of shards under way; told at every 5 % or 2 s, never backwards."""
     if extraction.phase is not ExtractionPhase.CAPTURING:
         return extraction, ()
-    counted = _counted(replace(extraction, heard_at=now), live)
-    gained = counted.progress - extraction.told_progress
-    silent = (
-        extraction.told_at is None or (now - extraction.told_at).total_seconds() >= _TELL_SECONDS
-    )
-    if gained >= _TELL_POINTS or (silent and gained > 0):
-        return _tell(counted, now)
-    return counted, ()
+    return _tell_if_due(_counted(replace(extraction, heard_at=now), live), now)
 
 
 def captured(extraction: ExtractionState, shard: ShardState, live: Live, now: datetime) -> Step:
-    """A shard's files are written; ``live`` is what is done of the others under way."""
+    """A shard's files are written; ``live`` is what is done of the others under way.
+
+    However many shards there are, what is told of them stays few: live progress as by
+    :func:`progressed`, and about :data:`SHARD_EVENTS` events, the last shard's among them.
+    """
     if extraction.phase is not ExtractionPhase.CAPTURING or shard.status is ShardStatus.CAPTURED:
         return extraction, ()
     grown = replace(
@@ -141,7 +142,10 @@ def captured(extraction: ExtractionState, shard: ShardState, live: Live, now: da
         heard_at=now,
         updated_at=now,
     )
-    told, progress = _tell(_counted(grown, live), now)
+    last, counted = grown.all_captured, _counted(grown, live)
+    told, progress = _tell(counted, now) if last else _tell_if_due(counted, now)
+    if not last and told.shards_completed % math.ceil(told.shards_total / SHARD_EVENTS):
+        return told, progress
     event = events.ExtractionShardCompleted(
         extraction_id=extraction.id,
         model_id=extraction.model_id,
@@ -171,6 +175,16 @@ def _counted(extraction: ExtractionState, live: Live) -> ExtractionState:
     if extraction.paced_at is None and work > 0:
         return replace(counted, paced_at=counted.heard_at, paced_work=work)
     return counted
+
+
+def _tell_if_due(extraction: ExtractionState, now: datetime) -> Step:
+    gained = extraction.progress - extraction.told_progress
+    silent = (
+        extraction.told_at is None or (now - extraction.told_at).total_seconds() >= _TELL_SECONDS
+    )
+    if gained >= _TELL_POINTS or (silent and gained > 0):
+        return _tell(extraction, now)
+    return extraction, ()
 
 
 def _tell(extraction: ExtractionState, now: datetime) -> Step:

@@ -87,7 +87,8 @@ class ExtractionState:
     ``samples_captured`` counts whole shards, ``samples_processed`` what was told, live parts
     included; ``work_total``, ``work_captured`` and ``work_processed`` likewise, see
     :attr:`ShardState.work`. ``paced_at`` is when the first samples were heard of, by when
-    ``paced_work`` was done: placing the model belongs to no pace.
+    ``paced_work`` was done: placing the model belongs to no pace. ``reserved_bytes`` are set aside
+    of the quota until it is over.
     """
 
     id: str
@@ -136,6 +137,7 @@ class ExtractionState:
     work_processed: int = 0
     plan_from: PlanCursor | None = None
     plan_ordered: bool = False
+    reserved_bytes: int = 0
 
     @property
     def planned_share(self) -> float:

@@ -17,6 +17,10 @@ MOST_SHARDS = 64
 """Shards of a part at most; what a worker that dies has to cut again."""
 
 
+LIVE_EACH_SECOND = 20.0
+"""Live messages of shards that the catalog takes each second, however many devices tell them."""
+
+
 def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
     """Return the order to tokenise and cut, of the part that comes next.
 
@@ -48,9 +52,12 @@ def plan_order(extraction: ExtractionState, shard_tokens: int) -> Effects:
 
 
 def shard_orders(
-    extraction: ExtractionState, wish: ResidencyWish, shards: Sequence[ShardState]
+    extraction: ExtractionState, wish: ResidencyWish, shards: Sequence[ShardState], devices: int
 ) -> Effects:
-    """Return the orders to capture ``shards`` with a model that is kept as ``wish`` says."""
+    """Return the orders to capture ``shards`` with a model that is kept as ``wish`` says.
+
+    So many ``devices`` may be at work at once, each on one of them.
+    """
     if extraction.task_id is None or extraction.artifact is None or extraction.store_key is None:
         return ()
     return tuple(
@@ -66,6 +73,7 @@ def shard_orders(
                 store_key=extraction.store_key,
                 batch_size=extraction.batch_size,
                 shard=shard.plan,
+                tell_every_seconds=devices / LIVE_EACH_SECOND,
             ),
             extraction.id,
             extraction.pool,

@@ -59,6 +59,17 @@ class Caches:
         return answer
 
     async def _evict(self, tx: Transaction, cache_id: str) -> rpc.Done:
+        await self.let_go(tx, cache_id)
+        return rpc.Done()
+
+    async def let_go(self, tx: Transaction, cache_id: str) -> None:
+        """Delete a cache within the caller's transaction.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        """
         cache = await tx.caches.get(cache_id)
         if cache is None:
             raise missing("cache", cache_id)
@@ -70,4 +81,3 @@ class Caches:
             cache_id=cache_id, freed_bytes=freed, timestamp=self._context.now()
         )
         await tx.send((Outgoing(subjects.CACHE_EVICTED, event, cache_id),))
-        return rpc.Done()

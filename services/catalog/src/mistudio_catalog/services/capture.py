@@ -21,6 +21,7 @@ from mistudio_contracts import reports
 from mistudio_contracts.errors import ErrorBody, ErrorCode, InsufficientStorage
 
 from .context import Context
+from .quota import Quota
 from .stores import Stores
 from .turns import Turns
 
@@ -34,10 +35,11 @@ class Capture:
     Each report is taken once: by the task it names, the phase it fits, and its shard's state.
     """
 
-    def __init__(self, context: Context, stores: Stores, turns: Turns) -> None:
+    def __init__(self, context: Context, stores: Stores, turns: Turns, quota: Quota) -> None:
         self._context = context
         self._stores = stores
         self._turns = turns
+        self._quota = quota
 
     async def planned(self, report: reports.ExtractionPlannedReport) -> None:
         """Samples are cut: order the first shards, or the commit where none is left."""
@@ -52,47 +54,53 @@ class Capture:
             if capturing is extraction:
                 return
             try:
-                await self._refuse_too_much(tx, extraction, model, shards, report)
+                reserved = await self._set_aside(tx, extraction, model, shards, report)
             except InsufficientStorage as error:
                 await self._save(tx, *ending.failed(extraction, error.body(), now))
                 await self._stores.abandon(tx, extraction)
                 self._context.wake()
                 return
+            capturing = replace(capturing, reserved_bytes=capturing.reserved_bytes + reserved)
+            await tx.extractions.save(capturing)
             await tx.shards.insert(extraction.id, shards)
             await tx.send(effects)
             await self._go_on(tx, capturing)
         self._context.wake()
 
-    async def _refuse_too_much(
+    async def _set_aside(
         self,
         tx: Transaction,
         extraction: ExtractionState,
         model: ModelState | None,
         shards: Sequence[ShardState],
         report: reports.ExtractionPlannedReport,
-    ) -> None:
+    ) -> int:
+        """Return the bytes that ``shards`` take, which disk and quota hold; 0 where unknown."""
         if model is None or model.hook_points is None:
-            return
+            return 0
         needed = disk.bytes_to_write(shards, model.hook_points, extraction.dtype)
         if needed is None:
-            return
-        devices = await tx.devices.of_pool(extraction.pool)
-        disk.refuse_too_much(needed, devices)
+            return 0
+        free = disk.room(report, await tx.devices.of_pool(extraction.pool))
+        disk.refuse_too_much(needed, free)
         if report.next is not None:
             begun = extraction.plan_from.row if extraction.plan_from else 0
             rows = extraction.rows_considered - begun
             expected = needed * rows // max(1, report.next.row - begun)
-            disk.refuse_far_too_much(expected, devices)
+            disk.refuse_far_too_much(expected, free)
+            self._quota.refuse_far_too_much(expected)
+        await self._quota.make_room(tx, needed)
+        return needed
 
     async def _go_on(self, tx: Transaction, extraction: ExtractionState) -> bool:
         """Order the next shards and, where few are left, the plan's next part; last, the commit.
 
         Return whether that was it.
         """
-        await self._order_next(tx, extraction)
+        window = await self._order_next(tx, extraction)
         settings = self._context.settings
         extraction, effects = extracting.plan_on(
-            extraction, PLANNED_AHEAD * settings.shard_window, settings.shard_tokens
+            extraction, PLANNED_AHEAD * max(window, settings.shard_window), settings.shard_tokens
         )
         if not extraction.all_captured:
             await self._save(tx, extraction, effects)
@@ -101,12 +109,16 @@ class Capture:
         await self._save(tx, committing, effects)
         return True
 
-    async def _order_next(self, tx: Transaction, extraction: ExtractionState) -> None:
-        window = await self._turns.window(tx, extraction.model_id)
+    async def _order_next(self, tx: Transaction, extraction: ExtractionState) -> int:
+        """Order as many shards as may be out now; return how many that is."""
+        if not await self._quota.has_room(tx):
+            return 0
+        window, devices = await self._turns.window(tx, extraction.model_id)
         joining = await tx.shards.order_next(extraction.id, window)
         if joining:
             wish = await tx.models.wish(extraction.model_id)
-            await tx.send(orders.shard_orders(extraction, wish, joining))
+            await tx.send(orders.shard_orders(extraction, wish, joining, devices))
+        return window
 
     async def resume(self) -> None:
         """Order the next shards of extractions that none is out of: their turn may have come."""
@@ -117,7 +129,7 @@ class Capture:
                 extraction = await tx.extractions.lock(extraction_id)
                 if extraction is None or extraction.phase is not ExtractionPhase.CAPTURING:
                     continue
-                # Silence while it waited for its turn is no lost order.
+                # Silence while it waited for its turn, or for room, is no lost order.
                 await tx.extractions.heard_of(extraction.id, self._context.now())
                 await self._order_next(tx, extraction)
 

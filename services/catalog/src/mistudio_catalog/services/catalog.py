@@ -19,6 +19,7 @@ from .extractions import Extractions
 from .launching import Launching
 from .loads import Loads
 from .models import Models
+from .quota import Quota
 from .reconcile import QueuesEmpty, Reconcile
 from .removals import Removals
 from .retention import Retention
@@ -41,8 +42,9 @@ class Catalog:
         self.extractions = Extractions(context, self.stores)
         self.turns = Turns(context)
         self.launching = Launching(context, self.stores, self.turns)
-        self.capture = Capture(context, self.stores, self.turns)
         self.caches = Caches(context, self.stores)
+        self.quota = Quota(context, self.caches)
+        self.capture = Capture(context, self.stores, self.turns, self.quota)
         self.retention = Retention(context, self.caches)
         self.devices = Devices(context)
         self.removals = Removals(context)

@@ -53,8 +53,11 @@ class Devices:
             known_models = {model.id: model for model in await tx.models.by_ids(resident)}
             release = await self._to_release(tx, resident, known_models)
             void = await tx.ledger.recently_void(report.pool, now - VOID_FOR)
+            again = devices.report_seconds(await tx.devices.online(report.pool))
         wishes = {key: model.wish for key, model in known_models.items()}
-        return rpc.DeviceOrders(release=release, cancelled=void, wishes=wishes)
+        return rpc.DeviceOrders(
+            release=release, cancelled=void, wishes=wishes, again_after_seconds=again
+        )
 
     async def _place_again(self, device: DeviceState) -> None:
         """Give a restarted device the ready models it held before."""
@@ -129,7 +132,11 @@ class Devices:
         wait, ready, for the device to come back.
         """
         now = self._context.now()
-        before = now - timedelta(seconds=self._context.settings.device_silence_seconds)
+        settings = self._context.settings
+        async with self._context.database.reading() as tx:
+            online = await tx.devices.online(settings.pool)
+        silence = devices.silence_seconds(settings.device_silence_seconds, online)
+        before = now - timedelta(seconds=silence)
         if before < self._since:
             # The silence may have been the catalog's own.
             return

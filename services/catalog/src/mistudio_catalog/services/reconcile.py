@@ -101,7 +101,8 @@ class Reconcile:
             if not ordered and extraction.plan_ordered:
                 return orders.plan_order(extraction, self._context.settings.shard_tokens)
             wish = await tx.models.wish(extraction.model_id)
-            return orders.shard_orders(extraction, wish, ordered)
+            devices = await tx.devices.online(extraction.pool)
+            return orders.shard_orders(extraction, wish, ordered, devices)
         if extraction.phase is ExtractionPhase.COMMITTING:
             return orders.commit_order(extraction)
         return ()

@@ -87,11 +87,18 @@ class Stores:
             extent=extent,
         )
 
-    async def let_go(self, tx: Transaction, store_key: str, pool: str) -> int:
+    async def let_go(
+        self,
+        tx: Transaction,
+        store_key: str,
+        pool: str,
+        unfinished: ExtractionState | None = None,
+    ) -> int:
         """Mark the columns that nobody needs any more for deletion; return their bytes.
 
         From now on they answer no request. Their files leave the disk when no extraction runs
-        on the store. A store that nobody speaks of leaves as a whole, half-written files included.
+        on the store. A store that nobody speaks of leaves as a whole, half-written files included;
+        else those of the columns that ``unfinished`` began leave.
         """
         await tx.stores.lock(store_key)
         viewed = await tx.stores.columns_viewed(store_key)
@@ -99,12 +106,14 @@ class Stores:
         columns = await tx.stores.columns(store_key)
         unused = [name for name in columns if name not in viewed | wanted]
         freed = sum(columns[name].bytes for name in unused)
+        begun = unfinished.hook_points if unfinished is not None else ()
+        half_written = [name for name in begun if name not in columns.keys() | wanted]
         whole = not viewed and not await tx.extractions.active_on_store(store_key)
         if whole:
             store = await tx.stores.get(store_key)
             freed += store.token_bytes if store else 0
             await tx.stores.delete(store_key)
-        elif unused:
+        elif unused or half_written:
             await tx.stores.delete_columns(store_key, unused)
         else:
             return 0
@@ -113,8 +122,9 @@ class Stores:
                 task_id=new_id("task"),
                 store_key=store_key,
                 pool=pool,
-                hook_points=None if whole else tuple(unused),
+                hook_points=None if whole else (*unused, *half_written),
                 created_at=self._context.now(),
+                bytes=freed + (unfinished.reserved_bytes if unfinished is not None else 0),
             )
         )
         return freed
@@ -122,7 +132,7 @@ class Stores:
     async def abandon(self, tx: Transaction, extraction: ExtractionState) -> None:
         """Let go of what an extraction leaves behind that did not complete."""
         if extraction.store_key is not None:
-            await self.let_go(tx, extraction.store_key, extraction.pool)
+            await self.let_go(tx, extraction.store_key, extraction.pool, extraction)
 
     async def order_evictions(self) -> None:
         """Order the evictions whose stores nobody works on."""

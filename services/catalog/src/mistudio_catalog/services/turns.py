@@ -55,15 +55,19 @@ class Turns:
 
     async def may_run(self, tx: Transaction, model_id: str) -> bool:
         """Return whether the model may be brought in for its extractions."""
-        return await self.window(tx, model_id) > 0
+        window, _ = await self.window(tx, model_id)
+        return window > 0
 
-    async def window(self, tx: Transaction, model_id: str) -> int:
-        """Return how many shards of an extraction on the model may be out now.
+    async def window(self, tx: Transaction, model_id: str) -> tuple[int, int]:
+        """Return how many shards of an extraction on the model may be out now, and for how many
+        devices.
 
-        None while it is another's turn; few while somebody waits, for what is out delays them.
+        None while it is another's turn; few while somebody waits, for what is out delays them; else
+        enough that no device of a large pool waits for the catalog.
         """
         settings = self._context.settings
         contended, holds, devices = await tx.turns.of(model_id, settings.pool)
+        enough = ORDERS_A_DEVICE * max(devices, 1)
         if not contended:
-            return settings.shard_window
-        return min(settings.shard_window, ORDERS_A_DEVICE * max(devices, 1)) if holds else 0
+            return max(settings.shard_window, enough), devices
+        return (min(settings.shard_window, enough) if holds else 0), devices

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mistudio_catalog.domain.cache import CacheState
+from mistudio_catalog.domain.quota import View
 from mistudio_contracts.hooks import in_order
 from mistudio_contracts.values import ColumnSummary
 
@@ -59,6 +60,13 @@ class CacheTable:
         """Return id and store of each cache of a model."""
         rows = _SQL.caches_of_model(self._connection, model_id=model_id)
         return [(row["id"], row["store_key"]) async for row in rows]
+
+    async def views(self) -> list[View]:
+        """Return every cache, the one that nobody has used for longest first."""
+        return [
+            View(row["id"], row["store_key"], tuple(row["hook_points"]), row["busy"])
+            async for row in _SQL.list_views(self._connection)
+        ]
 
     async def stored_bytes(self) -> int:
         """Return the bytes of all visible columns and token shards."""

@@ -33,6 +33,10 @@ class DeviceTable:
     async def of_pool(self, pool: str) -> list[DeviceState]:
         return [each for each in await self.all() if each.pool == pool]
 
+    async def online(self, pool: str) -> int:
+        """Return how many devices of a pool speak."""
+        return int(await _SQL.online_devices(self._connection, pool=pool))
+
     async def silent(self, before: datetime) -> list[str]:
         """Return the online devices that were last seen before then."""
         return [row["id"] async for row in _SQL.silent_devices(self._connection, before=before)]

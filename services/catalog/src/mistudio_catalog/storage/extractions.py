@@ -96,6 +96,10 @@ class ExtractionTable:
         rows = _SQL.silent_extractions(self._connection, before=before)
         return [_ROWS.read(row) async for row in rows]
 
+    async def reserved_bytes(self) -> int:
+        """Return the bytes that extractions under way were promised."""
+        return int(await _SQL.reserved_bytes(self._connection))
+
     async def heard_of(self, extraction_id: str, at: datetime) -> None:
         await _SQL.heard_of_extraction(self._connection, id=extraction_id, at=at)
 

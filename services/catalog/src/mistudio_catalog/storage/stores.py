@@ -8,6 +8,7 @@ from typing import Any
 
 from mistudio_catalog.domain.cache import Column, Eviction, Store
 from mistudio_catalog.domain.extraction import Extent
+from mistudio_catalog.domain.quota import Stored
 from mistudio_contracts.values import ColumnSummary
 
 from .queries import queries
@@ -95,6 +96,19 @@ class StoreTables:
             self._connection, task_id=eviction.task_id, ordered_at=eviction.ordered_at, at=at
         )
         return found is not None
+
+    async def stored(self) -> Stored:
+        """Return the bytes of every column and of every store's tokens."""
+        columns = {
+            (row["store_key"], row["hook_point"]): int(row["bytes"])
+            async for row in _SQL.all_columns(self._connection)
+        }
+        rows = _SQL.all_token_bytes(self._connection)
+        return Stored(columns, {row["store_key"]: int(row["token_bytes"]) async for row in rows})
+
+    async def leaving_bytes(self) -> int:
+        """Return the bytes of the evictions under way."""
+        return int(await _SQL.leaving_bytes(self._connection))
 
     async def silent_evictions(self, before: datetime) -> list[Eviction]:
         rows = _SQL.silent_evictions(self._connection, before=before)

@@ -64,9 +64,11 @@ class ExtractionHandlers:
             left.set()
             raise
         if report is not None:
+            # Not the plan's own: an order that comes again makes the same plan.
+            room = {"room_bytes": self._planning.room_bytes()}
             await self._publisher.publish(
                 subjects.REPORT_PLANNED,
-                report,
+                report.model_copy(update=room),
                 entity_id=order.extraction_id,
                 msg_id=delivery.report_id("planned"),
             )
@@ -77,7 +79,8 @@ class ExtractionHandlers:
         async def send(samples: float) -> None:
             await self._progress(order, int(samples))
 
-        async with Beat(send, order.shard.samples) as beat:
+        least = order.tell_every_seconds
+        async with Beat(send, order.shard.samples, least_seconds=least) as beat:
             report = await self._shards.capture(order, beat.tell)
         if report is not None:
             await self._publisher.publish(

@@ -26,11 +26,13 @@ from .residency import Residency
 log = logging.getLogger(__name__)
 
 EVERY = 5.0
+"""Until the catalog has said otherwise, and while it does not answer."""
+
 MEASURE_EVERY = 60.0
 
 
 class Heartbeat:
-    """Reports the device every five seconds and whenever its residents change.
+    """Reports the device when the catalog wants to hear of it, and whenever its residents change.
 
     Nothing that takes time holds it up: neither the import of torch, nor a model on its way.
     """
@@ -69,14 +71,17 @@ class Heartbeat:
     async def _beat(self) -> None:
         while True:
             self._residency.changed.clear()
+            pause = EVERY
             try:
-                self._obey(await self._report())
+                orders = await self._report()
+                self._obey(orders)
+                pause = orders.again_after_seconds
             except MiStudioError as error:
                 log.warning("The heartbeat was not taken.", extra={"error": error.message})
             except Exception:
                 log.exception("A heartbeat failed.")
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._residency.changed.wait(), EVERY)
+                await asyncio.wait_for(self._residency.changed.wait(), pause)
 
     async def _report(self) -> DeviceOrders:
         facts = self._device.known_facts()

@@ -32,14 +32,21 @@ class Beat:
         What the figure grows to.
     measure
         Asked for the figure at each beat; None where :meth:`tell` gives it.
+    least_seconds
+        Between two figures, and before the first: work that is over sooner tells none.
     """
 
     def __init__(
-        self, send: Send, whole: float, measure: Callable[[], float] | None = None
+        self,
+        send: Send,
+        whole: float,
+        measure: Callable[[], float] | None = None,
+        least_seconds: float = 0.0,
     ) -> None:
         self._send, self._whole, self._measure = send, whole, measure
+        self._least = least_seconds
         self._figure, self._sent = 0.0, -1.0
-        self._sent_at = float("-inf")
+        self._sent_at = time.monotonic() if least_seconds else float("-inf")
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -60,7 +67,7 @@ class Beat:
         traceback: TracebackType | None,
     ) -> None:
         await cancel(self._task)
-        if kind is None and self._figure > self._sent:
+        if kind is None and self._figure > self._sent and self._may():
             await self._publish()
 
     async def _run(self) -> None:
@@ -68,13 +75,17 @@ class Beat:
             if self._measure is not None:
                 self._figure = max(self._figure, min(self._whole, self._measure()))
             late = time.monotonic() - self._sent_at >= EVERY_SECONDS
-            if late or self._figure - self._sent >= EVERY_SHARE * self._whole:
+            grown = self._figure - self._sent >= EVERY_SHARE * self._whole
+            if (late or grown) and self._may():
                 await self._publish()
             try:
                 await asyncio.wait_for(self._wake.wait(), LOOK)
             except asyncio.TimeoutError:
                 continue
             self._wake.clear()
+
+    def _may(self) -> bool:
+        return time.monotonic() - self._sent_at >= self._least
 
     async def _publish(self) -> None:
         self._sent, self._sent_at = self._figure, time.monotonic()

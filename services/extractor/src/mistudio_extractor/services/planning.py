@@ -71,6 +71,10 @@ class Planning:
                 remedy="Delete the caches of this model and dataset, then ask again.",
             ) from error
 
+    def room_bytes(self) -> int:
+        """Return what the stores' disk takes now."""
+        return self._layout.room_bytes()
+
     def _plan(
         self, order: PlanExtraction, should_stop: Callable[[], bool]
     ) -> ExtractionPlannedReport:

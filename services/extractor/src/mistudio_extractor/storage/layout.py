@@ -71,6 +71,10 @@ class Layout:
         """Return what the stores' disk has left."""
         return shutil.disk_usage(self.stores).free
 
+    def room_bytes(self) -> int:
+        """Return what may be written to the stores' disk now."""
+        return max(0, self.free_bytes() - self._settings.disk_reserve_bytes)
+
     def require(self, needed: int) -> None:
         """Refuse work that the disk would not hold.
 
@@ -79,9 +83,9 @@ class Layout:
         InsufficientStorage
             With the figures.
         """
-        free = self.free_bytes() - self._settings.disk_reserve_bytes
-        if needed > free:
-            raise storage_full(needed, max(0, free))
+        room = self.room_bytes()
+        if needed > room:
+            raise storage_full(needed, room)
 
 
 def storage_full(needed: int | None, free: int) -> InsufficientStorage:

@@ -47,6 +47,19 @@ DELETE FROM activation_caches WHERE id = :id RETURNING *;
 -- name: caches_of_model
 SELECT id, store_key FROM activation_caches WHERE model_id = :model_id;
 
+-- name: list_views
+-- Every cache with what it shows, the one that nobody has used for longest first.
+SELECT
+    id,
+    store_key,
+    hook_points,
+    EXISTS (
+        SELECT FROM extractions
+        WHERE extractions.store_key = activation_caches.store_key AND phase <> 'done'
+    ) AS busy
+FROM activation_caches
+ORDER BY last_accessed_at, id;
+
 -- name: stored_bytes$
 SELECT (
     coalesce((SELECT sum(bytes) FROM store_columns), 0)

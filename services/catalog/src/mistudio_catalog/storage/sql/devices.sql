@@ -32,5 +32,8 @@ ON CONFLICT (id) DO UPDATE SET
 -- name: list_devices
 SELECT * FROM devices ORDER BY name, id;
 
+-- name: online_devices$
+SELECT count(*) FROM devices WHERE pool = :pool AND online;
+
 -- name: silent_devices
 SELECT id FROM devices WHERE online AND last_seen_at < :before;

@@ -6,7 +6,7 @@ INSERT INTO extractions (
     total_tokens, skipped, shards_total, shards_completed, shards_computed, cached, cache_id,
     storage_path, file_size_bytes, width, extraction_time_seconds, error, started_at,
     completed_at, heard_at, paced_at, paced_work, work_total, work_captured, work_processed,
-    plan_from, plan_ordered
+    plan_from, plan_ordered, reserved_bytes
 ) VALUES (
     :id, :pool, :model_id, :dataset_id, :actor, :hook_points, :dtype, :tokenization,
     :rows_considered, :created_at, :updated_at, :batch_size, :status, :phase, :task_id,
@@ -15,7 +15,7 @@ INSERT INTO extractions (
     :shards_completed, :shards_computed, :cached, :cache_id, :storage_path, :file_size_bytes,
     :width, :extraction_time_seconds, :error, :started_at, :completed_at, :heard_at,
     :paced_at, :paced_work, :work_total, :work_captured, :work_processed, :plan_from,
-    :plan_ordered
+    :plan_ordered, :reserved_bytes
 );
 
 -- name: save_extraction!
@@ -54,7 +54,8 @@ UPDATE extractions SET
     work_captured = :work_captured,
     work_processed = :work_processed,
     plan_from = :plan_from,
-    plan_ordered = :plan_ordered
+    plan_ordered = :plan_ordered,
+    reserved_bytes = :reserved_bytes
 WHERE id = :id;
 
 
@@ -134,6 +135,11 @@ SELECT * FROM extractions
 WHERE phase IN ('planning', 'capturing', 'committing') AND heard_at < :before
 ORDER BY heard_at
 LIMIT 1000;
+
+-- name: reserved_bytes$
+-- What extractions under way may still write, or have written without its being listed.
+SELECT coalesce(sum(reserved_bytes), 0)::bigint FROM extractions
+WHERE phase IN ('capturing', 'committing');
 
 -- name: heard_of_extraction!
 UPDATE extractions SET heard_at = :at WHERE id = :id;

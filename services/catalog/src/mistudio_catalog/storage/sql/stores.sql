@@ -48,8 +48,18 @@ DELETE FROM stores WHERE store_key = :store_key;
 
 -- name: insert_eviction!
 INSERT INTO store_evictions (
-    task_id, store_key, pool, hook_points, created_at, ordered_at, times_ordered
-) VALUES (:task_id, :store_key, :pool, :hook_points, :created_at, NULL, 0);
+    task_id, store_key, pool, hook_points, bytes, created_at, ordered_at, times_ordered
+) VALUES (:task_id, :store_key, :pool, :hook_points, :bytes, :created_at, NULL, 0);
+
+-- name: leaving_bytes$
+-- What nobody is shown any more and lies on the disk still.
+SELECT coalesce(sum(bytes), 0)::bigint FROM store_evictions;
+
+-- name: all_columns
+SELECT store_key, hook_point, bytes FROM store_columns;
+
+-- name: all_token_bytes
+SELECT store_key, token_bytes FROM stores;
 
 -- name: eviction_pending$
 SELECT EXISTS (SELECT FROM store_evictions WHERE store_key = :store_key);
