@@ -185,18 +185,13 @@ class TestServer:
             monkeypatch.setenv(name, value)
         return server
 
-    def test_that_is_away_is_waited_for_and_then_told(
-        self, own: S3Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(bucket, "RETRY_SECONDS", 0.2)
-        impatient = ma.place_of(f"s3://{BUCKET}/s")
+    def test_that_is_away_is_waited_for_and_then_told(self, own: S3Server) -> None:
         with pytest.raises(ma.StoreUnreachable, match="no answer"):
-            ma.open(impatient)
-        monkeypatch.undo()
+            ma.open(ma.place_of(own.new_url(), patience=0.2))
 
     def test_that_comes_back_is_gone_on_with(self, own: S3Server, tmp_path: Path) -> None:
         """Killed while shards are written; the store is the one of an undisturbed run."""
-        here = ma.place_of(f"s3://{BUCKET}/s", tmp_path / "scratch")
+        here = ma.place_of(own.new_url(), tmp_path / "scratch")
         with own:
             rows = small_store(here)
             own.kill()

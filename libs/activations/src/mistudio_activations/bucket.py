@@ -1,9 +1,9 @@
 """A store in a bucket: read by ranges, written whole, its manifest replaced on condition.
 
 An object appears when all of it has arrived, so nothing half-written is ever seen. The library
-below retries what may pass, with back-off; what is raised here has been tried for
-``RETRY_SECONDS``. Where the server is, and by what right it is asked, the usual ``AWS_*`` variables
-say; they are part of no message.
+below retries what may pass, with back-off, so what is raised here has been tried for long. Where
+the server is, and by what right it is asked, the usual ``AWS_*`` variables say; they are part of no
+message.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import os
 import random
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import obstore
@@ -35,7 +35,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from .errors import ActivationsError, StoreCorrupt, StoreDenied, StoreUnreachable
-from .places import MANIFEST, Revision
+from .places import MANIFEST, PATIENCE, Revision, parse_url
 from .rawfile import TensorSpec, header_length, parse_specs
 
 READERS = 16
@@ -50,7 +50,6 @@ WRITERS = 4
 HEAD = 4096
 """Bytes read for a header; longer ones take a second request."""
 
-RETRY_SECONDS = 30.0
 ATTEMPTS = 20
 """How often a manifest is tried to be replaced that others replace at the same time."""
 
@@ -62,24 +61,6 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _RETRIED = {"408", "425", "429"}
 
 
-def parse(url: str) -> tuple[str, str]:
-    """Return the bucket and the prefix of ``s3://bucket/prefix``.
-
-    Raises
-    ------
-    ActivationsError
-        When it is of another form; the message does not repeat it, for it may hold a secret.
-    """
-    parts = urlsplit(url)
-    odd = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
-    if parts.scheme != "s3" or not parts.netloc or odd:
-        raise ActivationsError(
-            "a bucket is named as s3://bucket/prefix, with nothing of who asks; "
-            "the AWS_* variables say that"
-        )
-    return parts.netloc, parts.path.strip("/")
-
-
 class Bucket:
     """A :class:`~.places.Place` below a prefix of an S3 bucket.
 
@@ -89,18 +70,20 @@ class Bucket:
         ``s3://bucket/prefix``.
     scratch
         A local directory for files that are being written; the system's own for None.
+    patience
+        Seconds that what may pass is tried again, with back-off, before it is told.
     """
 
     readers = READERS
 
-    def __init__(self, url: str, scratch: Path | None = None) -> None:
-        self._bucket, self._prefix = parse(url)
+    def __init__(self, url: str, scratch: Path | None = None, patience: float = PATIENCE) -> None:
+        self._bucket, self._prefix = parse_url(url)
         self._scratch = scratch
         self._client = S3Store(
             self._bucket,
             retry_config={
                 "max_retries": 30,
-                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+                "retry_timeout": timedelta(seconds=patience),
                 "backoff": {
                     "init_backoff": timedelta(milliseconds=100),
                     "max_backoff": timedelta(seconds=3),
@@ -122,29 +105,43 @@ class Bucket:
         return found
 
     def check(self) -> None:
-        """Ask for something of it.
+        """List, write, read and delete something of no meaning, as a store would.
 
         Raises
         ------
         StoreDenied
-            When there is no such bucket, or it may not be read.
+            When there is no such bucket, its server does not hold to conditions, or one of these
+            is not allowed.
         StoreUnreachable
             When it does not answer.
         """
+        key = self._key(f".check-{secrets.token_hex(8)}")
         with _told():
             next(iter(obstore.list(self._client, self._prefix or None, chunk_size=1)), None)
+            obstore.put(self._client, key, b"mistudio", use_multipart=False)
+            try:
+                obstore.put(self._client, key, b"other", mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                obstore.get(self._client, key).bytes()
+            else:
+                raise StoreDenied("its server ignores If-None-Match")
+            finally:
+                obstore.delete(self._client, [key])
 
     def read(self, path: str) -> bytes:
         return self._get(path)[0]
 
     def read_range(self, path: str, start: int, length: int) -> tuple[bytes, int]:
-        size = self.size(path)
-        end = min(size, start + length)
-        if start >= end:
-            return b"", size
-        out = np.empty(end - start, np.uint8)
-        self.fill(path, start, out)
-        return out.tobytes(), size
+        try:
+            with _told():
+                found = obstore.get(
+                    self._client, self._key(path), options={"range": (start, start + length)}
+                )
+                return bytes(found.bytes()), int(found.meta["size"])
+        except StoreDenied as error:
+            if error.reason != "InvalidRange":
+                raise
+            return b"", self.size(path)  # It begins where the object ends.
 
     def size(self, path: str) -> int:
         with _told():
@@ -153,9 +150,7 @@ class Bucket:
     def specs(self, path: str) -> dict[str, TensorSpec]:
         name = "/".join(path.split("/")[-2:])
         try:
-            with _told():
-                found = obstore.get(self._client, self._key(path), options={"range": (0, HEAD)})
-                head, size = bytes(found.bytes()), int(found.meta["size"])
+            head, size = self.read_range(path, 0, HEAD)
         except FileNotFoundError as error:
             raise StoreCorrupt(f"{name} is missing") from error
         missing = 8 + header_length(name, head) - len(head)

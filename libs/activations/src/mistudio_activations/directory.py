@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from .errors import StoreCorrupt
+from .errors import StoreCorrupt, StoreDenied
 from .places import MANIFEST, Revision
 from .rawfile import TensorSpec, fsync_directory, map_tensor, read_specs, write_atomically
 
@@ -41,11 +41,18 @@ class Directory:
     def within(self, name: str) -> Directory:
         return Directory(self.root / name)
 
+    def check(self) -> None:
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StoreDenied("the directory is not there or may not be written")
+
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
 
     def read_range(self, path: str, start: int, length: int) -> tuple[bytes, int]:
-        with (self.root / path).open("rb") as file:
+        target = (self.root / path).resolve()
+        if not target.is_relative_to(self.root.resolve()):
+            raise StoreCorrupt(f"{path} leads out of the store")
+        with target.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(start)
             return file.read(length), size

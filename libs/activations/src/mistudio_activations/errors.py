@@ -52,14 +52,14 @@ class StoreUnreachable(ActivationsError):
     """Where the store lies does not answer, and did not for some time. It may later."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the bucket of the activation store does not answer ({reason})")
+        super().__init__(f"the bucket of the activation stores does not answer ({reason})")
 
 
 class StoreDenied(ActivationsError):
-    """There is no such bucket, or it may not be used by whoever asks; that will not pass."""
+    """There is no such place, or it may not be used by whoever asks; that will not pass."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the bucket of the activation store cannot be used ({reason})")
+        super().__init__(f"the place of the activation stores cannot be used ({reason})")
         self.reason = reason
 
 

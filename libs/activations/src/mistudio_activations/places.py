@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from .rawfile import TensorSpec
 
 MANIFEST = "manifest.json"
 """The file that makes the others visible."""
+
+
+PATIENCE = 30.0
+"""Seconds that a bucket is waited for: a restart of its server passes unseen."""
 
 
 class Tensor(Protocol):
@@ -96,6 +101,17 @@ class Place(Protocol):
     def within(self, name: str) -> Place:
         """Return the place of that name below this one."""
 
+    def check(self) -> None:
+        """Try whether stores can lie here.
+
+        Raises
+        ------
+        StoreDenied
+            When they cannot.
+        StoreUnreachable
+            When nothing answers there.
+        """
+
     def read(self, path: str) -> bytes:
         """Return a small file's content.
 
@@ -112,6 +128,8 @@ class Place(Protocol):
         ------
         FileNotFoundError
             When there is none.
+        StoreCorrupt
+            When it leads out of the store.
         """
 
     def size(self, path: str) -> int:
@@ -169,7 +187,25 @@ Where = str | Path | Place
 """A directory, a URL, or a place itself."""
 
 
-def place_of(where: Where, scratch: Path | None = None) -> Place:
+def parse_url(url: str) -> tuple[str, str]:
+    """Return the bucket and the prefix of ``s3://bucket/prefix``.
+
+    Raises
+    ------
+    ActivationsError
+        When it is of another form; the message does not repeat it, for it may hold a secret.
+    """
+    parts = urlsplit(url)
+    odd = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
+    if parts.scheme != "s3" or not parts.netloc or odd:
+        raise ActivationsError(
+            "a bucket is named as s3://bucket/prefix, with nothing of who asks; "
+            "the AWS_* variables say that"
+        )
+    return parts.netloc, parts.path.strip("/")
+
+
+def place_of(where: Where, scratch: Path | None = None, patience: float = PATIENCE) -> Place:
     """Return the place of a store.
 
     Parameters
@@ -179,6 +215,8 @@ def place_of(where: Where, scratch: Path | None = None) -> Place:
         say where the server is, and by what right it is asked.
     scratch
         A local directory for files on their way into a bucket; the system's own for None.
+    patience
+        Seconds that a bucket is asked again, with back-off, which does not answer.
 
     Raises
     ------
@@ -197,7 +235,7 @@ def place_of(where: Where, scratch: Path | None = None) -> Place:
         raise ActivationsError(
             "stores in a bucket need obstore: pip install 'mistudio-activations[s3]'"
         ) from error
-    return Bucket(where, scratch)
+    return Bucket(where, scratch, patience)
 
 
 def whole(tensor: Tensor) -> NDArray[Any]:

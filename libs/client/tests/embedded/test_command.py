@@ -239,7 +239,7 @@ def test_doctor_names_each_check_and_its_remedy(run: Run) -> None:
     found = {finding["check"]: finding for finding in json.loads(done.stdout)}
     assert set(found) == {
         "python", "system", "torch", "formats", "nats", "postgres", "user", "data directory",
-        "disk", "memory", "port",
+        "disk", "bucket", "memory", "port",
     }  # fmt: skip
     assert found["formats"]["detail"] == "int8 and int4 run"
     failed = [finding for finding in found.values() if finding["level"] == "fail"]

@@ -93,7 +93,7 @@ class TestStart:
 
     def test_tells_each_service_what_it_needs_and_no_more(self, make_stack: MakeStack) -> None:
         given = {"HUGGINGFACE_TOKEN": "hf", "GPU_MEMORY_LIMIT_GB": "4", "MISTUDIO_EXTRA": "1"}
-        with make_stack(env=given) as stack:
+        with make_stack(env={**given, "AWS_SECRET_ACCESS_KEY": "s3cr3t"}) as stack:
             told = {name: variables(stack, name) for name in SERVICES}
         expected = {
             *given, "NATS_URL", "MISTUDIO_POOL", "MODEL_CACHE_DIR", "DATASET_CACHE_DIR",
@@ -103,6 +103,8 @@ class TestStart:
         for name in SERVICES:
             assert expected <= told[name], name
         assert [name for name in SERVICES if "DATABASE_URL" in told[name]] == ["catalog"]
+        keys = [name for name in SERVICES if "AWS_SECRET_ACCESS_KEY" in told[name]]
+        assert keys == ["extractor"]
         assert [name for name in SERVICES if "DEVICE_ID_FILE" in told[name]] == ["extractor"]
 
     def test_runs_several_extractors_and_lets_others_join(self, make_stack: MakeStack) -> None:

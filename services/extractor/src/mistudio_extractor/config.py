@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from mistudio_activations import ActivationsError
+from mistudio_activations.places import PATIENCE, parse_url
 from mistudio_servicekit.settings import ServiceSettings
 
 _GIB = 1024**3
@@ -20,7 +22,19 @@ class ExtractorSettings(ServiceSettings):
 
     model_cache_dir: Path = Path("./models")
     dataset_cache_dir: Path = Path("./datasets")
-    activation_cache_dir: Path = Path("./activations")
+    activation_cache_dir: Path | str = Field(
+        default=Path("./activations"),
+        description="A directory, or s3://bucket/prefix; the AWS_* variables say where and who.",
+    )
+    activation_scratch_dir: Path | None = Field(
+        default=None,
+        description="Where shards are written on their way into a bucket; null: the system's own.",
+    )
+    bucket_patience_seconds: float = Field(
+        default=PATIENCE,
+        gt=0,
+        description="How long a bucket that does not answer is asked again before work is put off.",
+    )
     device_id_file: Path = Path("./device-id")
     device: Literal["cpu", "cuda"] | None = Field(
         default=None,
@@ -40,6 +54,17 @@ class ExtractorSettings(ServiceSettings):
         default=15.0, ge=0, description="How long after the start the formats are tried."
     )
     torch_num_threads: int | None = Field(default=None, ge=1)
+
+    @field_validator("activation_cache_dir", mode="before")
+    @classmethod
+    def _directory_or_bucket(cls, value: object) -> object:
+        if not isinstance(value, str) or "://" not in value:
+            return Path(value) if isinstance(value, str) else value
+        try:
+            parse_url(value)
+        except ActivationsError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @property
     def memory_limit_bytes(self) -> int:

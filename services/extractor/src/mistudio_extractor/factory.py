@@ -110,7 +110,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         await device.close()
 
     async def writable() -> bool:
-        return os.access(layout.stores, os.W_OK)
+        return os.access(layout.disk, os.W_OK)
 
     return ServiceApp(
         name=SERVICE,

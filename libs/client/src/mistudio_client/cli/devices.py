@@ -36,7 +36,7 @@ def devices(ctx: typer.Context, as_json: AsJson = False) -> None:
                     human.size(device.memory_free_bytes),
                     str(len(device.resident_models)),
                     human.size(device.store_bytes),
-                    human.size(device.store_free_bytes),
+                    human.size(device.store_free_bytes or None),
                     ", ".join(map(str, device.unavailable_formats)) or human.NONE,
                 )
                 for device in found

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import psutil
 
-from . import control
+from . import bucket, control
 from .binaries import nats_server, postgres_bin, postgres_package
 from .errors import StackError
 from .layout import Layout
@@ -86,6 +86,7 @@ def examine(layout: Layout, port: int, host: str = "127.0.0.1") -> list[Finding]
         lambda: _account(layout),
         lambda: _writable(layout),
         lambda: _disk(layout),
+        _bucket,
         _memory,
         lambda: _port(layout, port, host),
     ]
@@ -233,6 +234,17 @@ def _disk(layout: Layout) -> Finding:
         remedy = "Models and activations may take 150 GB; choose another --data-dir for more."
         return Finding("disk", "warn", detail, remedy)
     return Finding("disk", "ok", detail)
+
+
+def _bucket() -> Finding:
+    url = bucket.bucket_of(os.environ)
+    if url is None:
+        return Finding("bucket", "ok", "not used; activation stores lie in a directory")
+    try:
+        bucket.require_bucket(url, os.environ)
+    except StackError as error:
+        return Finding("bucket", "fail", error.message, error.remedy)
+    return Finding("bucket", "ok", "objects can be written, read and deleted")
 
 
 def _memory() -> Finding:

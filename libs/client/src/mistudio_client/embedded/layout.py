@@ -113,6 +113,11 @@ class Layout:
         return self.root / "activations"
 
     @property
+    def scratch(self) -> Path:
+        """Shards on their way into a bucket."""
+        return self.root / "scratch"
+
+    @property
     def imports(self) -> Path:
         """The root that local models and datasets may be read from by default."""
         return self.root / "imports"

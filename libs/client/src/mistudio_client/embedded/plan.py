@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import bucket
 from .errors import StackError
 from .files import read_json, write_json
 from .layout import Layout
@@ -102,6 +103,9 @@ class Planner:
 
     def make(self) -> tuple[Plan, list[LaunchSpec]]:
         """Return the plan, and the launch specifications of its servers."""
+        url = bucket.bucket_of(self.environ)
+        if url is not None:
+            bucket.require_bucket(url, self.environ)
         book = PortBook(self.layout.ports)
         gateway_port = self._gateway_port(book)
         servers = self.servers()
@@ -154,10 +158,11 @@ class Planner:
             if name != EXTRACTOR:
                 own[name] = {}
                 continue
+            keys = {k: v for k, v in self.environ.items() if k.startswith(bucket.PREFIX)}
             cores = os.cpu_count() or 1
             parts = shares(self.extractors, self.environ, cores, gpus(self.environ))
             for each, part in zip(extractor_names(self.extractors), parts, strict=True):
-                own[each] = {**part, "DEVICE_ID_FILE": str(self.layout.device_id_of(each))}
+                own[each] = {**keys, **part, "DEVICE_ID_FILE": str(self.layout.device_id_of(each))}
         return own
 
     def _command(self, name: str) -> Sequence[str]:
@@ -182,9 +187,15 @@ class Planner:
             "MODEL_CACHE_DIR": str(layout.models),
             "DATASET_CACHE_DIR": str(layout.datasets),
             "ACTIVATION_CACHE_DIR": str(layout.activations),
+            "ACTIVATION_SCRATCH_DIR": str(layout.scratch),
             "LOG_LEVEL": "INFO",
         }
-        inherited = {key: value for key, value in self.environ.items() if key != "DATABASE_URL"}
+        # But who may use the stores' bucket, which the extractors alone are told.
+        inherited = {
+            key: value
+            for key, value in self.environ.items()
+            if key != "DATABASE_URL" and not key.startswith(bucket.PREFIX)
+        }
         return {
             **defaults,
             **inherited,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mistudio_activations import Place, ShardFile, ShardWriter, StorageFull, StoreCorrupt
 from mistudio_activations import ScaledRows as OnDisk
-from mistudio_activations import ShardFile, ShardWriter, StorageFull, StoreCorrupt
-from mistudio_activations.rawfile import map_tensor
+from mistudio_activations.places import whole
 from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
 from mistudio_extractor.metrics import Metrics
-from mistudio_extractor.storage.layout import Layout, storage_full
+from mistudio_extractor.storage.bucket import bucket_errors
+from mistudio_extractor.storage.layout import Layout
 
 from .counting import counted
 from .sizing import Sizing
@@ -38,6 +38,7 @@ class Capturing:
         self._layout = layout
         self._metrics = metrics or Metrics()
 
+    @bucket_errors()
     def capture(
         self,
         order: CaptureShard,
@@ -53,7 +54,10 @@ class Capturing:
         InsufficientStorage
             When the disk does not hold the shard.
         ExtractionFailed
-            When the shard's tokens are not those that were planned, or the model refuses them.
+            When the shard's tokens are not those that were planned, the model refuses them, or
+            the store's bucket cannot be used.
+        ServiceUnavailable
+            When the bucket does not answer.
         OutOfDeviceMemory
             When a sample alone does not fit the device.
         """
@@ -75,7 +79,7 @@ class Capturing:
                 remedy="Ask for the extraction again; if it fails again, load the model again.",
             ) from error
         except StorageFull as error:
-            raise storage_full(_needed_bytes(order, widths), self._layout.free_bytes()) from error
+            raise self._layout.full(_needed_bytes(order, widths)) from error
 
     def _write(
         self,
@@ -130,10 +134,10 @@ def _needed_bytes(order: CaptureShard, widths: Mapping[str, int]) -> int:
     return order.shard.tokens * sum(order.dtype.row_bytes(width) for width in widths.values())
 
 
-def _tokens(store: Path, order: CaptureShard) -> tuple[Any, Any]:
-    path = store / "tokens" / f"{order.shard.index:05d}.safetensors"
+def _tokens(store: Place, order: CaptureShard) -> tuple[Any, Any]:
+    path = f"tokens/{order.shard.index:05d}.safetensors"
     try:
-        input_ids, offsets = map_tensor(path, "input_ids"), map_tensor(path, "offsets")
+        input_ids, offsets = (whole(store.tensor(path, n)) for n in ("input_ids", "offsets"))
     except StoreCorrupt as error:
         raise ExtractionFailed(
             "The shard's tokens are not in the store.",

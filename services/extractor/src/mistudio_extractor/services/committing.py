@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 from mistudio_activations import (
     DatasetInfo,
     Info,
     Manifest,
     ModelInfo,
+    Place,
     ShardFile,
     StorageFull,
     StoreCorrupt,
@@ -23,7 +23,8 @@ from mistudio_contracts.errors import ExtractionFailed
 from mistudio_contracts.reports import ExtractionCommittedReport
 from mistudio_contracts.values import ColumnSummary, QuantizationError
 from mistudio_contracts.work import CommitExtraction
-from mistudio_extractor.storage.layout import Layout, storage_full
+from mistudio_extractor.storage.bucket import bucket_errors
+from mistudio_extractor.storage.layout import Layout
 
 PACKAGES = (
     "bitsandbytes",
@@ -43,13 +44,16 @@ class Committing:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
+    @bucket_errors()
     def commit(self, order: CommitExtraction) -> ExtractionCommittedReport:
         """Check each file, merge statistics, write the manifest; a repeat changes nothing.
 
         Raises
         ------
         ExtractionFailed
-            When a file is missing or is not what was reported.
+            When a file is missing or is not what was reported, or the bucket cannot be used.
+        ServiceUnavailable
+            When the bucket does not answer.
         InsufficientStorage
             When there is no room.
         """
@@ -62,7 +66,7 @@ class Committing:
         except StoreCorrupt as error:
             raise _damaged() from error
         except StorageFull as error:
-            raise storage_full(None, self._layout.free_bytes()) from error
+            raise self._layout.full() from error
         return ExtractionCommittedReport(
             task_id=order.task_id,
             extraction_id=order.extraction_id,
@@ -71,7 +75,7 @@ class Committing:
             token_bytes=sum(shard.bytes for shard in manifest.tokens),
         )
 
-    def _info(self, order: CommitExtraction, store: Path) -> Info:
+    def _info(self, order: CommitExtraction, store: Place) -> Info:
         facts = self._layout.artifact_facts(order.artifact)
         considered = order.rows_considered
         if considered is None:
@@ -98,7 +102,7 @@ class Committing:
 
 
 def _new_files(
-    store: Path, order: CommitExtraction
+    store: Place, order: CommitExtraction
 ) -> tuple[list[ShardFile], dict[str, list[ShardFile]]]:
     """Return the files that the manifest does not list yet: of tokens, and of each column."""
     before = read_manifest(store)
@@ -114,7 +118,7 @@ def _new_files(
     return token_shards, columns
 
 
-def _summaries(store: Path, manifest: Manifest) -> list[ColumnSummary]:
+def _summaries(store: Place, manifest: Manifest) -> list[ColumnSummary]:
     opened = open_store(store)
     found = []
     for name in opened.columns:

@@ -9,7 +9,7 @@ import time
 
 from faststream.nats import NatsBroker
 
-from mistudio_activations import disk_usage
+from mistudio_activations import ActivationsError, disk_usage
 from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.reports import DeviceReport
@@ -98,7 +98,7 @@ class Heartbeat:
             residents=self._residency.residents(),
             unavailable_formats=self._kernels.unavailable,
             store_bytes=self._store_bytes,
-            store_free_bytes=self._layout.free_bytes(),
+            store_free_bytes=self._layout.store_free_bytes(),
         )
         orders = await call(self._broker, subjects.RPC_DEVICE_REPORT, report)
         return DeviceOrders.model_validate(orders)
@@ -124,7 +124,7 @@ class Heartbeat:
             start = time.monotonic()
             try:
                 self._store_bytes = await asyncio.to_thread(disk_usage, self._layout.stores)
-            except OSError as error:
+            except (OSError, ActivationsError) as error:
                 log.warning("The stores could not be measured.", extra={"error": str(error)})
             # A large disk takes long to walk; never spend more than a small part of the time so.
             await asyncio.sleep(max(MEASURE_EVERY, 20 * (time.monotonic() - start)))

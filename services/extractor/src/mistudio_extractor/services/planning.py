@@ -11,11 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, dropwhile
-from pathlib import Path
 
 import numpy as np
 
-from mistudio_activations import Manifest, StorageFull, StoreCorrupt, read_manifest, write_tokens
+from mistudio_activations import (
+    Manifest,
+    Place,
+    StorageFull,
+    StoreCorrupt,
+    read_manifest,
+    write_tokens,
+)
 from mistudio_activations import open as open_store
 from mistudio_activations.errors import storage_errors
 from mistudio_contracts.errors import ExtractionFailed, InvalidInput
@@ -24,7 +30,8 @@ from mistudio_contracts.values import ColumnPlan, PlanCursor, ShardCut, Skipped
 from mistudio_contracts.work import PlanExtraction
 from mistudio_extractor.domain.cutting import Cut, cut
 from mistudio_extractor.storage import skipped as skipped_rows
-from mistudio_extractor.storage.layout import Layout, storage_full
+from mistudio_extractor.storage.bucket import bucket_errors
+from mistudio_extractor.storage.layout import Layout
 from mistudio_extractor.storage.skipped import SkippedRows
 
 from .tokenizing import PlanStopped, Tokenizing
@@ -43,6 +50,7 @@ class Planning:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
+    @bucket_errors()
     def plan(
         self, order: PlanExtraction, should_stop: Callable[[], bool]
     ) -> ExtractionPlannedReport | None:
@@ -55,7 +63,9 @@ class Planning:
         InsufficientStorage
             When the disk has no room for the tokens.
         ExtractionFailed
-            When the store or the dataset is damaged.
+            When the store or the dataset is damaged, or the store's bucket cannot be used.
+        ServiceUnavailable
+            When the bucket does not answer.
         """
         try:
             with storage_errors():
@@ -63,7 +73,7 @@ class Planning:
         except PlanStopped:
             return None
         except StorageFull as error:
-            raise storage_full(None, self._layout.free_bytes()) from error
+            raise self._layout.full() from error
         except StoreCorrupt as error:
             raise ExtractionFailed(
                 "The activation store is damaged.",
@@ -71,9 +81,9 @@ class Planning:
                 remedy="Delete the caches of this model and dataset, then ask again.",
             ) from error
 
-    def room_bytes(self) -> int:
-        """Return what the stores' disk takes now."""
-        return self._layout.room_bytes()
+    def room_bytes(self) -> int | None:
+        """Return what the stores' disk takes now; None for a bucket."""
+        return self._layout.store_room_bytes()
 
     def _plan(
         self, order: PlanExtraction, should_stop: Callable[[], bool]
@@ -109,7 +119,7 @@ class Planning:
     def _grow(
         self,
         order: PlanExtraction,
-        store: Path,
+        store: Place,
         begin: PlanCursor,
         wanted: int,
         left_out: SkippedRows,
@@ -156,7 +166,7 @@ class _There:
     end: PlanCursor
 
     @classmethod
-    def of(cls, store: Path, manifest: Manifest | None, wanted: int) -> _There:
+    def of(cls, store: Place, manifest: Manifest | None, wanted: int) -> _There:
         if manifest is None or not manifest.tokens:
             return cls([], PlanCursor(row=0, shards=0, samples=0, tokens=0))
         cuts = [ShardCut(samples=shard.samples, tokens=shard.tokens) for shard in manifest.tokens]
@@ -189,7 +199,7 @@ class _There:
         return told, so_far
 
 
-def _write(store: Path, index: int, piece: Cut, *, with_starts: bool) -> ShardCut:
+def _write(store: Place, index: int, piece: Cut, *, with_starts: bool) -> ShardCut:
     samples = piece.samples
     offsets = np.cumsum([0, *(len(sample.ids) for sample in samples)], dtype=np.int64)
     ids = np.concatenate([sample.ids for sample in samples])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import os
-from pathlib import Path
 
-from mistudio_activations import StoreCorrupt, evict, read_manifest
+from mistudio_activations import Manifest, Place, StoreCorrupt, evict, read_manifest
+from mistudio_activations.commit import STATS
+from mistudio_activations.places import MANIFEST
 from mistudio_contracts.errors import ErrorCode, ExtractionFailed, InvalidInput, NotFound
 from mistudio_contracts.reports import StoreEvictedReport
 from mistudio_contracts.rpc import FileChunk, ListStoreFilesRequest, ReadStoreFileRequest
 from mistudio_contracts.views import StoreFile, StoreFiles
 from mistudio_contracts.work import EvictStore
+from mistudio_extractor.storage.bucket import bucket_errors
 from mistudio_extractor.storage.layout import Layout
 
 
@@ -21,6 +22,7 @@ class Stores:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
+    @bucket_errors()
     def evict(self, order: EvictStore) -> StoreEvictedReport:
         """Delete columns; harmless when they are gone."""
         store = self._layout.store(order.store_key)
@@ -33,6 +35,7 @@ class Stores:
             columns_left=len(manifest.columns) if manifest else 0,
         )
 
+    @bucket_errors()
     def files(self, request: ListStoreFilesRequest) -> StoreFiles:
         """List what the manifest names, the manifest and statistics included.
 
@@ -40,10 +43,15 @@ class Stores:
         ------
         NotFound
             When nothing is visible under the key.
+        ServiceUnavailable
+            When the store's bucket does not answer.
         """
         store = self._layout.store(request.store_key)
         try:
-            sizes = {path: (store / path).stat().st_size for path in self._visible(store)}
+            found = _visible(self._manifest(store))
+            sizes = {
+                path: store.size(path) if size is None else size for path, size in found.items()
+            }
         except FileNotFoundError as error:
             raise _gone() from error
         return StoreFiles(
@@ -51,6 +59,7 @@ class Stores:
             files=[StoreFile(path=path, bytes=size) for path, size in sorted(sizes.items())],
         )
 
+    @bucket_errors()
     def read(self, request: ReadStoreFileRequest) -> FileChunk:
         """Return a piece of a visible file.
 
@@ -62,28 +71,21 @@ class Stores:
             When the store has no such visible file.
         """
         store = self._layout.store(request.store_key)
-        inside = (store / request.path).resolve().is_relative_to(store)
-        if not inside or request.path not in self._visible(store):
-            raise InvalidInput(
-                "The store has no such file.",
-                field="path",
-                reason="no_such_file",
-                remedy="List the cache's files to see which there are.",
-            )
+        if request.path not in _visible(self._manifest(store)):
+            raise _no_such_file()
         try:
-            with (store / request.path).open("rb") as file:
-                total = os.fstat(file.fileno()).st_size
-                file.seek(request.offset)
-                data = file.read(request.length)
+            data, total = store.read_range(request.path, request.offset, request.length)
         except FileNotFoundError as error:
             raise _gone() from error
+        except StoreCorrupt as error:
+            raise _no_such_file() from error
         return FileChunk(
             data=base64.b64encode(data).decode("ascii"),
             total_bytes=total,
             eof=request.offset + len(data) >= total,
         )
 
-    def _visible(self, store: Path) -> list[str]:
+    def _manifest(self, store: Place) -> Manifest:
         try:
             manifest = read_manifest(store)
         except StoreCorrupt as error:
@@ -94,10 +96,24 @@ class Stores:
             ) from error
         if manifest is None:
             raise _gone()
-        paths = ["manifest.json", *(shard.path for shard in manifest.tokens)]
-        for name, column in manifest.columns.items():
-            paths += [f"{name}/stats.json", *(shard.path for shard in column.shards)]
-        return paths
+        return manifest
+
+
+def _visible(manifest: Manifest) -> dict[str, int | None]:
+    """Return the files of a store and their bytes, None where the manifest does not say them."""
+    columns = manifest.columns
+    shards = [*manifest.tokens, *(s for column in columns.values() for s in column.shards)]
+    unsaid = [MANIFEST, *(f"{name}/{STATS}" for name in columns)]
+    return {**dict.fromkeys(unsaid), **{shard.path: shard.bytes for shard in shards}}
+
+
+def _no_such_file() -> InvalidInput:
+    return InvalidInput(
+        "The store has no such file.",
+        field="path",
+        reason="no_such_file",
+        remedy="List the cache's files to see which there are.",
+    )
 
 
 def _gone() -> NotFound:

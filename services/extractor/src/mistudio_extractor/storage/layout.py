@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from mistudio_activations import Place, place_of
 from mistudio_contracts.errors import ExtractionFailed, InsufficientStorage, ModelLoadFailed
 from mistudio_contracts.values import Artifact, DatasetRef
 from mistudio_extractor.config import ExtractorSettings
@@ -17,11 +19,19 @@ class Layout:
 
     def __init__(self, settings: ExtractorSettings) -> None:
         self._settings = settings
-        self.stores = settings.activation_cache_dir.resolve()
+        where = settings.activation_cache_dir
+        self._in_bucket = isinstance(where, str)
+        self.disk = _scratch(settings) if isinstance(where, str) else where.resolve()
+        """Where shards are written: the stores' own directory, or the scratch of a bucket."""
+        self.stores = place_of(
+            where if isinstance(where, str) else self.disk,
+            self.disk,
+            settings.bucket_patience_seconds,
+        )
 
     async def create(self) -> None:
-        """Make the stores' directory if it is not there."""
-        self.stores.mkdir(parents=True, exist_ok=True)
+        """Make the directory that shards are written to if it is not there."""
+        self.disk.mkdir(parents=True, exist_ok=True)
 
     def artifact(self, artifact: Artifact) -> Path:
         """Return the artifact's directory.
@@ -63,17 +73,25 @@ class Layout:
             )
         return path
 
-    def store(self, store_key: str) -> Path:
-        """Return a store's directory, which may not exist."""
-        return self.stores / store_key
+    def store(self, store_key: str) -> Place:
+        """Return where a store lies, which may not exist."""
+        return self.stores.within(store_key)
 
     def free_bytes(self) -> int:
-        """Return what the stores' disk has left."""
-        return shutil.disk_usage(self.stores).free
+        """Return what the disk that shards are written to has left."""
+        return shutil.disk_usage(self.disk).free
+
+    def store_free_bytes(self) -> int:
+        """Return what the stores' disk has left; 0, which means not known, for a bucket."""
+        return 0 if self._in_bucket else self.free_bytes()
 
     def room_bytes(self) -> int:
-        """Return what may be written to the stores' disk now."""
+        """Return what may be written to that disk now."""
         return max(0, self.free_bytes() - self._settings.disk_reserve_bytes)
+
+    def store_room_bytes(self) -> int | None:
+        """Return what may be written to the stores now; None for a bucket, whose end none knows."""
+        return None if self._in_bucket else self.room_bytes()
 
     def require(self, needed: int) -> None:
         """Refuse work that the disk would not hold.
@@ -85,15 +103,21 @@ class Layout:
         """
         room = self.room_bytes()
         if needed > room:
-            raise storage_full(needed, room)
+            raise self.full(needed, room)
+
+    def full(self, needed: int | None = None, free: int | None = None) -> InsufficientStorage:
+        """Return the error of a disk without room."""
+        whose, mend = ("activation store", "Delete caches or free disk space")
+        if self._in_bucket:
+            whose, mend = ("shards on their way", "Free space in ACTIVATION_SCRATCH_DIR")
+        return InsufficientStorage(
+            f"The disk of the {whose} has no room for this.",
+            reason="disk_full",
+            required_bytes=needed,
+            available_bytes=self.free_bytes() if free is None else free,
+            remedy=f"{mend}, then ask again; what is done is kept.",
+        )
 
 
-def storage_full(needed: int | None, free: int) -> InsufficientStorage:
-    """Return the error of a disk without room."""
-    return InsufficientStorage(
-        "The disk of the activation store has no room for this.",
-        reason="disk_full",
-        required_bytes=needed,
-        available_bytes=free,
-        remedy="Delete caches or free disk space, then ask again; what is done is kept.",
-    )
+def _scratch(settings: ExtractorSettings) -> Path:
+    return (settings.activation_scratch_dir or Path(tempfile.gettempdir())).resolve()

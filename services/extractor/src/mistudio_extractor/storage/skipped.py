@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import zlib
-from pathlib import Path
 
+from mistudio_activations import Place, place_of
+from mistudio_activations.places import Where
 from mistudio_contracts.values import Skipped
 
 NAME = "skipped.bin"
@@ -51,19 +50,19 @@ class SkippedRows:
         self._reasons[row] = reason
 
 
-def load(store: Path) -> SkippedRows:
+def load(store: Where) -> SkippedRows:
     """Return what is known of a store; nothing for a new one."""
-    directory = store / "tokens"
+    place = place_of(store)
     try:
-        return SkippedRows.from_bytes((directory / NAME).read_bytes())
+        return SkippedRows.from_bytes(place.read(f"tokens/{NAME}"))
     except FileNotFoundError:
-        return _older(directory)
+        return _older(place)
 
 
-def _older(directory: Path) -> SkippedRows:
+def _older(store: Place) -> SkippedRows:
     found = SkippedRows()
     try:
-        document = json.loads((directory / OLDER).read_text(encoding="utf-8"))
+        document = json.loads(store.read(f"tokens/{OLDER}"))
     except FileNotFoundError:
         return found
     for row in document["empty"]:
@@ -73,13 +72,6 @@ def _older(directory: Path) -> SkippedRows:
     return found
 
 
-def save(store: Path, rows: SkippedRows) -> None:
+def save(store: Where, rows: SkippedRows) -> None:
     """Write atomically, beside the token shards."""
-    directory = store / "tokens"
-    directory.mkdir(parents=True, exist_ok=True)
-    temporary = directory / f".{NAME}.{secrets.token_hex(4)}.partial"
-    with temporary.open("wb") as file:
-        file.write(rows.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(directory / NAME)
+    place_of(store).write(f"tokens/{NAME}", rows.to_bytes())
