@@ -27,10 +27,21 @@ class Extractions:
     def handlers(self) -> Handlers:
         return {
             subjects.RPC_EXTRACTION_REQUEST: self._request_extraction,
+            subjects.RPC_EXTRACTION_ESTIMATE: self._estimate_extraction,
             subjects.RPC_EXTRACTION_LIST: self._list_extractions,
             subjects.RPC_EXTRACTION_GET: self._get_extraction,
             subjects.RPC_EXTRACTION_CANCEL: self._cancel_extraction,
         }
+
+    async def _estimate_extraction(self, asked: rpc.ExtractionRequest) -> views.ExtractionEstimate:
+        self.rows.note(asked)
+        return views.ExtractionEstimate(
+            estimated_time_seconds=185.0,
+            estimated_bytes=3_000_000_000,
+            available_bytes=50_000_000_000,
+            total_tokens=1_000_000,
+            rows_sampled=256,
+        )
 
     async def _request_extraction(self, asked: rpc.ExtractionRequest) -> views.ExtractionAccepted:
         self.rows.note(asked)

@@ -329,6 +329,20 @@ class TestExtract:
             "stride": None,
         }
 
+    def test_a_dry_run_tells_time_and_size_and_begins_nothing(
+        self, site: Site, mistudio: Run
+    ) -> None:
+        mistudio("models", "add", "gpt2")
+        mistudio("datasets", "add", "wikitext")
+
+        result = mistudio("extract", "gpt2", "wikitext", "--layers", "0", "--dry-run")
+
+        assert "3 min 5 s" in result.stdout
+        assert "1,000,000, by 256 rows" in result.stdout
+        assert not site.catalog.rows.extractions  # type: ignore[attr-defined]
+        asked = ("extract", "gpt2", "wikitext", "--layers", "0", "--dry-run", "--json")
+        assert parsed(mistudio(*asked))["estimated_bytes"] == 3_000_000_000
+
     def test_windows_are_asked_for_by_their_stride(self, site: Site, mistudio: Run) -> None:
         mistudio("models", "add", "gpt2")
         mistudio("datasets", "add", "wikitext")

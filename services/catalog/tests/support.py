@@ -126,6 +126,17 @@ class World:
             return error
         raise AssertionError(f"accepted: {answer!r}")
 
+    async def answer(self, subject: Subject, handler: Any) -> None:
+        """Answer a request subject from now on, as a worker does."""
+        client = await self.broker.connect()
+
+        async def reply(message: Any) -> None:
+            found = await handler(subject.payload.model_validate_json(message.data))
+            await message.respond(rpc.Reply(result=found.model_dump()).model_dump_json().encode())
+
+        await client.subscribe(subject.name("default"), cb=reply)
+        await client.flush()
+
     async def publish(self, subject: Subject, message: BaseModel, msg_id: str | None = None) -> str:
         identifier = msg_id or new_id("msg")
         await self.publisher.publish(subject, message, entity_id="x", msg_id=identifier)

@@ -162,6 +162,6 @@ async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) ->
 
     database = Database(settings.database_url)
     await database.open()
-    context = Context(database, settings, nobody, lambda: None, now)
+    context = Context(database, settings, nobody, nobody, lambda: None, now)
     await Retention(context, Caches(context, Stores(context))).sweep()
     await database.close()

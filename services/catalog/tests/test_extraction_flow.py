@@ -506,8 +506,64 @@ async def test_the_time_is_estimated_from_what_was_measured(world: World) -> Non
     await world.commit()
     await world.event(subjects.EXTRACTION_COMPLETED)
     second = await world.request(model.id, dataset.id, [5])
-    # 1000 tokens took half a second.
-    assert second.estimated_time_seconds == pytest.approx(0.5)
+    # 1000 tokens through one block took half a second; now they go through six.
+    assert second.estimated_time_seconds == pytest.approx(3.0)
+    assert second.estimated_bytes == 1000 * (64 * 4 + 4)
+
+
+async def test_an_extractor_is_asked_what_is_missing_and_what_is_cached_costs_nothing(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    asked: list[rpc.ProbeExtractionRequest] = []
+
+    async def probe(request: rpc.ProbeExtractionRequest) -> rpc.ExtractionProbe:
+        asked.append(request)
+        first, *others = request.hook_points
+        lacking = {first: 0, **dict.fromkeys(others, 400)}
+        return rpc.ExtractionProbe(
+            tokens=1000, rows_sampled=10, missing=lacking, work_per_second=800
+        )
+
+    await world.answer(subjects.RPC_PROBE, probe)
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=10**9)
+    estimate = await world.ask(
+        subjects.RPC_EXTRACTION_ESTIMATE,
+        asking(model.id, dataset.id, [0, 3]),
+        views.ExtractionEstimate,
+    )
+    assert asked[0].measure
+    assert estimate.estimated_time_seconds == pytest.approx(400 * 4 / 800)
+    assert estimate.estimated_bytes == 400 * (64 * 4 + 4)
+    assert (estimate.available_bytes, estimate.total_tokens) == (10**9, 1000)
+    assert not estimate.cached
+    page = await world.ask(
+        subjects.RPC_EXTRACTION_LIST, rpc.ListExtractionsRequest(), views.ExtractionPage
+    )
+    assert page.total == 0, "nothing is begun"
+    accepted = await world.request(model.id, dataset.id, [0, 3])
+    assert accepted.estimated_time_seconds == estimate.estimated_time_seconds
+    assert accepted.estimated_bytes == estimate.estimated_bytes
+
+
+async def test_what_the_disk_lacks_by_far_is_refused_at_the_request(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+
+    async def probe(request: rpc.ProbeExtractionRequest) -> rpc.ExtractionProbe:
+        return rpc.ExtractionProbe(
+            tokens=1000, missing=dict.fromkeys(request.hook_points, 1000), unknown="Busy."
+        )
+
+    await world.answer(subjects.RPC_PROBE, probe)
+    needed = 1000 * (64 * 4 + 4)
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=needed // 2 - 1)
+    error = await world.refusal(subjects.RPC_EXTRACTION_REQUEST, asking(model.id, dataset.id, [0]))
+    assert error.code is ErrorCode.INSUFFICIENT_STORAGE
+    assert error.details["required_bytes"] == needed
+    await world.heartbeat({model.id: "0" * 32}, store_free_bytes=needed // 2)
+    near = await world.request(model.id, dataset.id, [0])
+    assert (near.status, near.estimated_time_seconds) == ("queued", None)
+    assert near.estimate_unknown == "Busy."
 
 
 async def test_a_model_whose_layers_are_unknown_is_waited_for(world: World) -> None:

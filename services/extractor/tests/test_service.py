@@ -15,6 +15,7 @@ import pytest
 import mistudio_activations
 from mistudio_contracts import ErrorCode, MiStudioError, new_id, subjects
 from mistudio_contracts.reports import (
+    ExtractionCommittedReport,
     ExtractionWorkFailedReport,
     ModelEvictedReport,
     ModelPlacedReport,
@@ -26,6 +27,7 @@ from mistudio_contracts.rpc import (
     CancelWork,
     DeviceOrders,
     ListStoreFilesRequest,
+    ProbeExtractionRequest,
     ReadStoreFileRequest,
     ReleaseModel,
 )
@@ -38,7 +40,7 @@ from mistudio_testkit.bus import kept, until
 from mistudio_testkit.models import make_model, ragged_texts
 
 from .bus import Catalog
-from .support import POINTS, Disk, place_order, plan_order, shard_order
+from .support import POINTS, Disk, commit_order, place_order, plan_order, shard_order
 
 
 @pytest.fixture
@@ -244,6 +246,43 @@ class TestExtractions:
         assert disk.left_over() == []
         beat = await catalog.beat_after(lambda b: bool(b.residents))
         assert beat.residents[0].model_id == order.model_id
+
+    async def test_what_an_extraction_would_take_is_counted_and_timed(
+        self, catalog: Catalog, disk: Disk, tiny: Artifact
+    ) -> None:
+        order = plan_order(tiny, disk.dataset(ragged_texts(400)), shard_tokens=3000)
+        request = ProbeExtractionRequest(
+            **{
+                name: getattr(order, name)
+                for name in ProbeExtractionRequest.model_fields
+                if name in type(order).model_fields
+            }
+        )
+        before = await catalog.ask(subjects.RPC_PROBE, request)
+        assert before.work_per_second is None
+        assert "not in memory" in str(before.unknown)
+        assert not disk.store(order).exists(), "nothing is begun"
+        place = place_order(tiny, model_id=order.model_id)
+        await catalog.order(subjects.WORK_PLACE, place)
+        await catalog.report(ModelPlacedReport, task_id=place.task_id)
+        there = await catalog.ask(subjects.RPC_PROBE, request)
+        assert there.work_per_second > 0
+        assert there.rows_sampled == 256
+        again = await catalog.ask(subjects.RPC_PROBE, request)
+        assert again == there, "the rows are drawn by a fixed seed, the speed is kept"
+        assert list((disk.root / "activations").iterdir()) == [], "what was written is taken away"
+
+        planned = await catalog.plan(order)
+        await catalog.shards(order, planned)
+        await catalog.order(subjects.WORK_COMMIT, commit_order(order, planned))
+        await catalog.report(ExtractionCommittedReport, task_id=order.task_id)
+        assert there.tokens == pytest.approx(planned.tokens, rel=0.2)
+        one_more = [*POINTS, "layers.1.resid_post"]
+        after = await catalog.ask(
+            subjects.RPC_PROBE, request.model_copy(update={"hook_points": one_more})
+        )
+        assert (after.tokens, after.rows_sampled) == (planned.tokens, 0)
+        assert after.missing == {**dict.fromkeys(POINTS, 0), "layers.1.resid_post": planned.tokens}
 
     async def test_progress_is_told_of_each_shard(
         self, catalog: Catalog, disk: Disk, tiny: Artifact

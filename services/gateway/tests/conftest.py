@@ -160,6 +160,9 @@ def _usual() -> dict[str, Answer]:
         "rpc.catalog.extraction.request": lambda r: views.ExtractionAccepted(
             extraction_id="ext_1", status=ExtractionStatus.QUEUED, message="queued"
         ),
+        "rpc.catalog.extraction.estimate": lambda r: views.ExtractionEstimate(
+            estimated_time_seconds=1.5, estimated_bytes=100
+        ),
         "rpc.catalog.extraction.list": lambda r: views.ExtractionPage(extractions=[], **page),
         "rpc.catalog.extraction.get": lambda r: an_extraction(extraction_id=r.extraction_id),
         "rpc.catalog.extraction.cancel": lambda r: an_extraction(

@@ -4,7 +4,11 @@ import httpx
 import pytest
 
 from mistudio_contracts.errors import ErrorCode, ErrorResponse
-from mistudio_contracts.subjects import RPC_EXTRACTION_REQUEST, RPC_MODEL_REGISTER
+from mistudio_contracts.subjects import (
+    RPC_EXTRACTION_ESTIMATE,
+    RPC_EXTRACTION_REQUEST,
+    RPC_MODEL_REGISTER,
+)
 
 MODEL = {"name": "GPT-2", "source": "huggingface", "model_identifier": "gpt2"}
 EXTRACT = {"dataset_id": "ds_1", "layer_indices": [0, -1]}
@@ -92,6 +96,17 @@ async def test_an_extraction_travels_as_the_contracts_command(http, catalog):
     assert command["requested_by"] == "ann"
     assert command["layer_indices"] == [0, -1]
     assert command["tokenization"]["max_length"] == 128
+
+
+async def test_an_estimate_asks_what_the_extraction_would(http, catalog):
+    path = "/api/models/m_1/extract-activations"
+    await http.post(path, json=EXTRACT)
+    would = catalog.last(RPC_EXTRACTION_REQUEST).command
+    answer = await http.post(f"{path}/estimate", json=EXTRACT)
+    assert (answer.status_code, answer.json()["estimated_bytes"]) == (200, 100)
+    assert catalog.last(RPC_EXTRACTION_ESTIMATE).command == would
+    wrong = await http.post(f"{path}/estimate", json={**EXTRACT, "batch_size": 0})
+    assert refused(wrong, 400, ErrorCode.VALIDATION_ERROR)["field"] == "batch_size"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ from typing import Any
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.frames import Frame
 from mistudio_contracts.states import BlockKind, Dtype, ExtractionStatus
-from mistudio_contracts.views import Extraction, ExtractionAccepted, ExtractionPage
+from mistudio_contracts.views import (
+    Extraction,
+    ExtractionAccepted,
+    ExtractionEstimate,
+    ExtractionPage,
+)
 
 from .events import EventStream, select
 from .paging import every
@@ -100,29 +105,42 @@ class Extractions:
         MiStudioError
             What the service answered.
         """
-        tokenization: dict[str, Any] = {
-            "column": column,
-            "add_special_tokens": add_special_tokens,
-            "max_length": max_length,
-            "truncate": truncate,
-            "stride": stride,
-        }
-        body: dict[str, Any] = {
-            "dataset_id": dataset_id,
-            "layer_indices": (
-                layer_indices if isinstance(layer_indices, str) else list(layer_indices)
-            ),
-            "hook_kinds": [str(kind) for kind in hook_kinds],
-            "hook_points": list(hook_points),
-            "sample_count": sample_count,
-            "batch_size": batch_size,
-            "dtype": None if dtype is None else str(dtype),
-            "tokenization": {k: v for k, v in tokenization.items() if v is not None},
-        }
-        given = {key: value for key, value in body.items() if value is not None}
         return self._transport.post(
-            ExtractionAccepted, f"/models/{model_id}/extract-activations", given
+            ExtractionAccepted,
+            f"/models/{model_id}/extract-activations",
+            _body(
+                dataset_id,
+                layer_indices=layer_indices,
+                hook_kinds=hook_kinds,
+                hook_points=hook_points,
+                sample_count=sample_count,
+                batch_size=batch_size,
+                dtype=dtype,
+                column=column,
+                add_special_tokens=add_special_tokens,
+                max_length=max_length,
+                truncate=truncate,
+                stride=stride,
+            ),
         )
+
+    def estimate(self, model_id: str, dataset_id: str, **asked: Any) -> ExtractionEstimate:
+        """Tell what an extraction would take; nothing is begun.
+
+        Parameters
+        ----------
+        model_id, dataset_id
+            Of which model, over which dataset.
+        **asked
+            As :meth:`request` takes it.
+
+        Raises
+        ------
+        MiStudioError
+            What the service answered.
+        """
+        path = f"/models/{model_id}/extract-activations/estimate"
+        return self._transport.post(ExtractionEstimate, path, _body(dataset_id, **asked))
 
     def list(
         self,
@@ -222,3 +240,38 @@ class Extractions:
         if extraction.status is ExtractionStatus.FAILED and extraction.error is not None:
             raise MiStudioError.from_body(extraction.error)
         return extraction
+
+
+def _body(
+    dataset_id: str,
+    *,
+    layer_indices: Sequence[int] | str = (),
+    hook_kinds: Sequence[BlockKind | str] = (BlockKind.RESID_POST,),
+    hook_points: Sequence[str] = (),
+    sample_count: int | None = None,
+    batch_size: int | None = None,
+    dtype: Dtype | str | None = None,
+    column: str | None = None,
+    add_special_tokens: bool = True,
+    max_length: int | None = None,
+    truncate: bool = False,
+    stride: int | None = None,
+) -> dict[str, Any]:
+    tokenization = {
+        "column": column,
+        "add_special_tokens": add_special_tokens,
+        "max_length": max_length,
+        "truncate": truncate,
+        "stride": stride,
+    }
+    body: dict[str, Any] = {
+        "dataset_id": dataset_id,
+        "layer_indices": layer_indices if isinstance(layer_indices, str) else [*layer_indices],
+        "hook_kinds": [str(kind) for kind in hook_kinds],
+        "hook_points": [*hook_points],
+        "sample_count": sample_count,
+        "batch_size": batch_size,
+        "dtype": None if dtype is None else str(dtype),
+        "tokenization": {k: v for k, v in tokenization.items() if v is not None},
+    }
+    return {key: value for key, value in body.items() if value is not None}

@@ -44,6 +44,23 @@ def layer_of(name: str) -> int | None:
     return None if name in OUTSIDE else int(name.split(".")[1])
 
 
+def depth_of(names: Iterable[str], num_layers: int | None) -> int:
+    """Return how many blocks a pass runs that ends at the last of the hook points, at least 1.
+
+    Parameters
+    ----------
+    names
+        Of hook points.
+    num_layers
+        Of the model; where it is not known, ``final_norm`` counts as one block after the last.
+    """
+    chosen = set(names)
+    deepest = max(
+        (1 + layer for each in chosen if (layer := layer_of(each)) is not None), default=1
+    )
+    return (num_layers or deepest + 1) if FINAL_NORM in chosen else deepest
+
+
 def kind_of(name: str) -> str:
     """Return the last part of a hook point's name: ``resid_post`` of ``layers.6.resid_post``."""
     return name.rpartition(".")[2]

@@ -153,7 +153,7 @@ class ShardCapturedReport(Report):
     device_id: Identifier
     files: list[ColumnFile]
     tokens: int = Field(ge=1)
-    seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, description="Of capturing and writing, the model being there.")
 
 
 class ExtractionCommittedReport(Report):

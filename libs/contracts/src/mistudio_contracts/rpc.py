@@ -13,15 +13,24 @@ from pydantic import (
 
 from .base import Fingerprint, Identifier, Message, UtcDatetime, Value
 from .errors import ErrorBody, InvalidInput, MiStudioError
+from .hooks import HookPoint
 from .states import (
     DatasetFormat,
     DatasetSource,
+    Dtype,
     ExtractionStatus,
     ModelStatus,
     Quantization,
     Source,
 )
-from .values import QuantizationOptions, RelativePath, ResidencyWish
+from .values import (
+    Artifact,
+    DatasetRef,
+    QuantizationOptions,
+    RelativePath,
+    ResidencyWish,
+    Tokenization,
+)
 
 T = TypeVar("T")
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -181,6 +190,37 @@ class ExtractionRequest(Request):
     """The command's payload travels unchanged inside."""
 
     command: dict[str, Any]
+
+
+class ProbeExtractionRequest(Request):
+    """What an extraction would compute, and how fast; asked of any extractor of the pool.
+
+    ``measure`` lets it time a pass where nothing is known and the model is in memory, idle.
+    """
+
+    model_id: Identifier
+    artifact: Artifact
+    dataset: DatasetRef
+    tokenization: Tokenization
+    sample_count: int | None = None
+    hook_points: list[HookPoint]
+    dtype: Dtype
+    store_key: Fingerprint
+    measure: bool = True
+
+
+class ExtractionProbe(Value):
+    """``tokens`` of the rows asked for, and of each column those whose rows the store lacks.
+
+    Of ``rows_sampled`` rows, drawn by a fixed seed, the tokens were counted; the others are taken
+    to be like them. ``work_per_second`` counts tokens, once for each block that they go through.
+    """
+
+    tokens: int = Field(ge=0)
+    rows_sampled: int = Field(default=0, ge=0)
+    missing: dict[HookPoint, int] = Field(default_factory=dict)
+    work_per_second: float | None = Field(default=None, gt=0)
+    unknown: str | None = Field(default=None, description="Why no speed is told.")
 
 
 class ListExtractionsRequest(Request):

@@ -389,6 +389,14 @@ RPC_EXTRACTION_REQUEST = _s(
     "Request an extraction.",
     views.ExtractionAccepted,
 )
+RPC_EXTRACTION_ESTIMATE = _s(
+    "rpc.catalog.extraction.estimate",
+    Kind.REQUEST,
+    rpc.ExtractionRequest,
+    _ASK,
+    "Tell what an extraction would take.",
+    views.ExtractionEstimate,
+)
 RPC_EXTRACTION_LIST = _s(
     "rpc.catalog.extraction.list",
     Kind.REQUEST,
@@ -455,6 +463,14 @@ RPC_INSPECT = _s(
     _TO_LOADER,
     "Read a checkpoint's config.",
     ModelFacts,
+)
+RPC_PROBE = _s(
+    "rpc.extractor.{pool}.extraction.probe",
+    Kind.REQUEST,
+    rpc.ProbeExtractionRequest,
+    ("catalog", "extractor"),
+    "Find out what an extraction would compute, and how fast.",
+    rpc.ExtractionProbe,
 )
 RPC_STORE_FILES = _s(
     "rpc.store.{pool}.files",

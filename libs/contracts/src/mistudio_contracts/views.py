@@ -264,9 +264,34 @@ class ExtractionAccepted(Value):
     extraction_id: Identifier
     status: ExtractionStatus
     estimated_time_seconds: float | None = None
+    estimated_bytes: int | None = Field(
+        default=None, ge=0, description="Of rows to be written; what is cached costs nothing."
+    )
+    estimate_unknown: str | None = Field(
+        default=None, description="Why time or bytes are not told."
+    )
     cached: bool = False
     cache_id: str | None = None
     message: str
+
+
+class ExtractionEstimate(Value):
+    """What an extraction would take. What is cached costs nothing; null is not known.
+
+    Without the wait for other extractions, and for the model where it is not in memory.
+    """
+
+    estimated_time_seconds: float | None = Field(default=None, ge=0)
+    estimated_bytes: int | None = Field(default=None, ge=0, description="Of rows to be written.")
+    available_bytes: int | None = Field(
+        default=None, ge=0, description="What the disk of the stores has left."
+    )
+    total_tokens: int | None = Field(default=None, ge=0, description="Of the samples asked for.")
+    rows_sampled: int = Field(
+        default=0, ge=0, description="Rows whose tokens were counted for this; 0 where all are."
+    )
+    cached: bool = Field(default=False, description="Nothing would be computed.")
+    unknown: str | None = Field(default=None, description="Why time or bytes are not told.")
 
 
 class ModelPage(Value):

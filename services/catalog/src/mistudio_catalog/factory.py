@@ -24,7 +24,7 @@ from .handlers.commands import register_commands
 from .handlers.reports import register_reports
 from .handlers.requests import register_requests
 from .services.catalog import Catalog
-from .services.context import Context, Inspect
+from .services.context import Context, Inspect, Probe
 from .services.driver import Driver, Step
 from .services.relay import Relay
 from .storage.database import Database
@@ -42,7 +42,9 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     broker = create_broker(settings, NAME)
     database = Database(settings.database_url)
     movement = Driver("movement", [], settings.reconcile_seconds)
-    context = Context(database, settings, _inspection(broker, settings), movement.wake)
+    context = Context(
+        database, settings, _inspection(broker, settings), _probe(broker, settings), movement.wake
+    )
     catalog = Catalog(context, _QueuesEmpty(broker))
     movement.steps.extend(catalog.movements)
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
@@ -105,6 +107,22 @@ def _inspection(broker: NatsBroker, settings: CatalogSettings) -> Inspect:
         return facts
 
     return inspect
+
+
+def _probe(broker: NatsBroker, settings: CatalogSettings) -> Probe:
+    async def probe(request: rpc.ProbeExtractionRequest) -> rpc.ExtractionProbe:
+        found = await call(
+            broker,
+            subjects.RPC_PROBE,
+            request,
+            pool=settings.pool,
+            timeout=settings.probe_seconds,
+        )
+        if not isinstance(found, rpc.ExtractionProbe):
+            raise TypeError("an extractor answered with something else than a probe")
+        return found
+
+    return probe
 
 
 class _QueuesEmpty:

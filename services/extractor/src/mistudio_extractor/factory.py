@@ -28,6 +28,7 @@ from .services.device import Device
 from .services.heartbeat import Heartbeat
 from .services.kernels import Kernels
 from .services.planning import Planning
+from .services.probing import Probing
 from .services.reporting import Departures
 from .services.residency import Residency
 from .services.shards import Shards
@@ -95,6 +96,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         Committing(layout),
         cancellations,
         publisher,
+        Probing(layout, device, residency),
     )
     stores = StoreHandlers(Stores(layout), publisher)
     heartbeat = Heartbeat(broker, settings.pool, device, residency, kernels, layout, cancellations)
@@ -149,5 +151,6 @@ def _subscribe(
     consume(broker, subjects.WORK_EVICT_STORE, stores.evict, pool=pool)
     listen(broker, subjects.CONTROL_RELEASE, models.release, pool=pool, shared=False)
     listen(broker, subjects.CONTROL_CANCEL, models.cancel, pool=pool, shared=False)
+    serve(broker, subjects.RPC_PROBE, extractions.probe, pool=pool)
     serve(broker, subjects.RPC_STORE_FILES, stores.files, pool=pool)
     serve(broker, subjects.RPC_STORE_READ, stores.read, pool=pool)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mistudio_contracts.states import BlockKind, Dtype, ExtractionStatus
-from mistudio_contracts.views import Cache, Extraction
+from mistudio_contracts.views import Cache, Extraction, ExtractionEstimate
 
 from . import hooks, human, output
 from .options import AsJson, group
@@ -60,6 +60,9 @@ def extract(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Most samples in one batch.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what it would take.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return once it is accepted.")
     ] = False,
@@ -71,21 +74,24 @@ def extract(
     """
     with connected(ctx) as client:
         chosen = client.models.find(model)
-        accepted = client.extract(
-            chosen.id,
-            client.datasets.find(dataset).id,
-            layer_indices=layers or (),
-            hook_kinds=_names(hook_kinds),
-            hook_points=_names(hook_points),
-            sample_count=samples,
-            batch_size=batch_size,
-            dtype=dtype,
-            column=column,
-            add_special_tokens=not no_special_tokens,
-            max_length=max_length,
-            truncate=truncate,
-            stride=stride,
-        )
+        over = client.datasets.find(dataset).id
+        asked: dict[str, Any] = {
+            "layer_indices": layers or (),
+            "hook_kinds": _names(hook_kinds),
+            "hook_points": _names(hook_points),
+            "sample_count": samples,
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "column": column,
+            "add_special_tokens": not no_special_tokens,
+            "max_length": max_length,
+            "truncate": truncate,
+            "stride": stride,
+        }
+        if dry_run:
+            _estimate(client.extractions.estimate(chosen.id, over, **asked), as_json=as_json)
+            return
+        accepted = client.extract(chosen.id, over, **asked)
         if detach:
             if as_json:
                 output.print_json(accepted)
@@ -98,6 +104,30 @@ def extract(
         _show(client, done, as_json=as_json)
         if done.status is not ExtractionStatus.COMPLETED:
             raise typer.Exit(Status.ERROR)
+
+
+def _estimate(found: ExtractionEstimate, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(found)
+        return
+    if found.cached:
+        output.note("Nothing would have to be computed: all of it is in the cache.")
+    size, left = found.estimated_bytes, found.available_bytes
+    counted = f", by {found.rows_sampled:,} rows" if found.rows_sampled else ""
+    output.facts(
+        [
+            ("time", human.duration(found.estimated_time_seconds)),
+            ("size", "unknown" if size is None else human.size(size)),
+            *([] if left is None else [("disk has left", human.size(left))]),
+            *(
+                []
+                if found.total_tokens is None
+                else [("tokens", f"about {found.total_tokens:,}{counted}")]
+            ),
+        ]
+    )
+    if found.unknown:
+        output.note(found.unknown)
 
 
 def _names(text: str) -> list[str]:

@@ -36,14 +36,19 @@ def bytes_to_write(shards: Sequence[ShardState], facts: HookPointFacts, dtype: D
     return total
 
 
+def free_bytes(devices: Sequence[DeviceState]) -> int | None:
+    """Return what the disk of the stores takes, as the devices have seen it last."""
+    # 0 is a device that has not looked yet; a disk that is really full fails the first shard.
+    told = [each.store_free_bytes for each in devices if each.online and each.store_free_bytes]
+    return max(told, default=None)
+
+
 def room(report: ExtractionPlannedReport, devices: Sequence[DeviceState]) -> int | None:
     """Return what the disk of the stores takes, as who planned or the devices have seen it last.
 
     None where nobody has looked: then each shard is checked at its capture.
     """
-    # 0 is a device that has not looked yet; a disk that is really full fails the first shard.
-    told = [each.store_free_bytes for each in devices if each.online and each.store_free_bytes]
-    return max(told, default=None) if report.room_bytes is None else report.room_bytes
+    return free_bytes(devices) if report.room_bytes is None else report.room_bytes
 
 
 def refuse_too_much(needed: int, free: int | None) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from mistudio_contracts.errors import ErrorBody
-from mistudio_contracts.hooks import FINAL_NORM, layer_of
+from mistudio_contracts.hooks import depth_of
 from mistudio_contracts.states import Dtype, ExtractionStatus
 from mistudio_contracts.values import (
     Artifact,
@@ -214,19 +214,6 @@ class Live:
         return Live(self.samples - shard.samples_done, max(0, self.work - done))
 
 
-def depth(hook_points: Sequence[str], num_layers: int | None) -> int:
-    """Return how many blocks a pass runs that ends at the last of ``hook_points``, at least 1.
-
-    Parameters
-    ----------
-    num_layers
-        Of the model; where it is not known, ``final_norm`` counts as the block after the last.
-    """
-    layers = [layer_of(each) for each in hook_points]
-    deepest = max((1 + layer for layer in layers if layer is not None), default=1)
-    return (num_layers or deepest + 1) if FINAL_NORM in hook_points else deepest
-
-
 def shards_of(plans: Sequence[ShardPlan], num_layers: int | None = None) -> list[ShardState]:
     """Return the shards of a plan; those with nothing to compute count as captured."""
     return [
@@ -237,7 +224,7 @@ def shards_of(plans: Sequence[ShardPlan], num_layers: int | None = None) -> list
             tokens=plan.tokens,
             hook_points=tuple(plan.hook_points),
             status=ShardStatus.PLANNED if plan.hook_points else ShardStatus.CAPTURED,
-            work=plan.tokens * depth(plan.hook_points, num_layers) if plan.hook_points else 0,
+            work=plan.tokens * depth_of(plan.hook_points, num_layers) if plan.hook_points else 0,
         )
         for plan in plans
     ]

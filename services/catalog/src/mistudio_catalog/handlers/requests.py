@@ -37,6 +37,7 @@ def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
         (subjects.RPC_DATASET_GET, catalog.datasets.get),
         (subjects.RPC_DATASET_DELETE, catalog.datasets.delete),
         (subjects.RPC_EXTRACTION_REQUEST, catalog.extractions.request),
+        (subjects.RPC_EXTRACTION_ESTIMATE, catalog.forecasts.estimate),
         (subjects.RPC_EXTRACTION_LIST, catalog.extractions.page),
         (subjects.RPC_EXTRACTION_GET, catalog.extractions.get),
         (subjects.RPC_EXTRACTION_CANCEL, catalog.extractions.cancel),

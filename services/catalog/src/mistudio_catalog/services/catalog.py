@@ -16,6 +16,7 @@ from .devices import Devices
 from .driver import Step
 from .estimates import Estimates
 from .extractions import Extractions
+from .forecasts import Forecasts
 from .launching import Launching
 from .loads import Loads
 from .models import Models
@@ -39,7 +40,8 @@ class Catalog:
         self.loads = Loads(context)
         self.estimates = Estimates(context)
         self.datasets = Datasets(context)
-        self.extractions = Extractions(context, self.stores)
+        self.forecasts = Forecasts(context)
+        self.extractions = Extractions(context, self.stores, self.forecasts)
         self.turns = Turns(context)
         self.launching = Launching(context, self.stores, self.turns)
         self.caches = Caches(context, self.stores)

@@ -9,10 +9,11 @@ from datetime import datetime
 from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.storage.database import Database
 from mistudio_contracts.base import utcnow
-from mistudio_contracts.rpc import InspectModelRequest
+from mistudio_contracts.rpc import ExtractionProbe, InspectModelRequest, ProbeExtractionRequest
 from mistudio_contracts.values import ModelFacts
 
 Inspect = Callable[[InspectModelRequest], Awaitable[ModelFacts]]
+Probe = Callable[[ProbeExtractionRequest], Awaitable[ExtractionProbe]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Context:
         Limits and the pool.
     inspect
         Asks a loader what a checkpoint is; raises ServiceUnavailable where none answers.
+    probe
+        Asks an extractor what an extraction would take; raises as ``inspect``.
     wake
         Tells the driver that something may move now.
     now
@@ -36,5 +39,6 @@ class Context:
     database: Database
     settings: CatalogSettings
     inspect: Inspect
+    probe: Probe
     wake: Callable[[], None]
     now: Callable[[], datetime] = utcnow

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from mistudio_catalog.domain import ending, extracting
+from mistudio_catalog.domain import disk, ending, extracting
 from mistudio_catalog.domain.dataset import DatasetState
 from mistudio_catalog.domain.extraction import ExtractionState
+from mistudio_catalog.domain.forecast import Forecast
 from mistudio_catalog.domain.model import ModelState
 from mistudio_catalog.domain.request import resolve
 from mistudio_catalog.storage.database import Transaction
@@ -19,6 +20,7 @@ from mistudio_servicekit.validation import invalid_input
 
 from . import views as show
 from .context import Context
+from .forecasts import Forecasts
 from .missing import missing
 from .models import lock
 from .once import once
@@ -31,9 +33,10 @@ RETRY_SECONDS = 30
 class Extractions:
     """The register of extractions."""
 
-    def __init__(self, context: Context, stores: Stores) -> None:
+    def __init__(self, context: Context, stores: Stores, forecasts: Forecasts) -> None:
         self._context = context
         self._stores = stores
+        self._forecasts = forecasts
 
     async def request(self, request: rpc.ExtractionRequest) -> ExtractionAccepted:
         """Accept an extraction; what the cache has is answered from it at once.
@@ -44,24 +47,28 @@ class Extractions:
             What is asked cannot be captured, or not yet.
         RateLimited
             As many extractions as the system takes are queued or running.
+        InsufficientStorage
+            The disk has by far no room for it.
         """
         try:
             command = RequestExtraction.model_validate(request.command)
         except ValidationError as error:
             raise invalid_input(error) from error
+        # Before the transaction: nothing is locked while an extractor measures.
+        expected = await self._forecasts.before(command, request.actor)
         async with self._context.database.transaction() as tx:
             answer = await once(
                 tx,
                 request,
                 ExtractionAccepted,
                 self._context.now(),
-                lambda: self._accept(tx, command, request.actor),
+                lambda: self._accept(tx, command, request.actor, expected),
             )
         self._context.wake()
         return answer
 
     async def _accept(
-        self, tx: Transaction, command: RequestExtraction, actor: str
+        self, tx: Transaction, command: RequestExtraction, actor: str, expected: Forecast
     ) -> ExtractionAccepted:
         # One at a time, so that the number of active ones is right.
         await tx.ledger.exclusively("extractions")
@@ -76,14 +83,16 @@ class Extractions:
         if cached is not None:
             return cached
         await self._refuse_too_many(tx)
+        if expected.bytes is not None:
+            devices = await tx.devices.of_pool(model.pool)
+            disk.refuse_far_too_much(expected.bytes, disk.free_bytes(devices))
         await tx.send(extracting.queued(extraction, self._context.now()))
-        seconds = await tx.extractions.estimated_seconds(
-            model.id, dataset.id, extraction.rows_considered
-        )
         return ExtractionAccepted(
             extraction_id=extraction.id,
             status=extraction.status,
-            estimated_time_seconds=seconds,
+            estimated_time_seconds=expected.seconds,
+            estimated_bytes=expected.bytes,
+            estimate_unknown=expected.unknown,
             message="Activation extraction queued",
         )
 
@@ -134,6 +143,7 @@ class Extractions:
             extraction_id=over.id,
             status=over.status,
             estimated_time_seconds=0.0,
+            estimated_bytes=0,
             cached=True,
             cache_id=over.cache_id,
             message="Using cached activations",

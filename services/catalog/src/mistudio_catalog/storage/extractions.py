@@ -8,6 +8,7 @@ from typing import Any
 
 from mistudio_catalog.domain.extraction import ExtractionState, Live, ShardState
 from mistudio_contracts.states import ExtractionStatus
+from mistudio_contracts.values import Tokenization
 
 from .queries import queries
 from .rows import Rows
@@ -112,15 +113,17 @@ class ExtractionTable:
         """Return whether an extraction that is not over needs the store."""
         return bool(await _SQL.active_on_store(self._connection, store_key=store_key))
 
-    async def estimated_seconds(
-        self, model_id: str, dataset_id: str, rows_considered: int
-    ) -> float | None:
-        """Return how long such an extraction took before, or None where none did."""
-        speed = await _SQL.tokens_per_second(self._connection, model_id=model_id)
-        length = await _SQL.tokens_per_row(self._connection, dataset_id=dataset_id)
-        if speed is None or length is None:
-            return None
-        return float(length) * rows_considered / float(speed)
+    async def work_per_second(self, model_id: str) -> float | None:
+        """Return how fast devices captured the model's last shards, None where there are none."""
+        found = await _SQL.work_per_second(self._connection, model_id=model_id)
+        return None if found is None else float(found)
+
+    async def tokens_of(self, dataset_id: str, how: Tokenization, rows: int) -> int | None:
+        """Return the tokens of ``rows`` rows, as they were before; None where nobody knows."""
+        found = await _SQL.tokens_per_row(
+            self._connection, dataset_id=dataset_id, tokenization=how.model_dump(mode="json")
+        )
+        return None if found is None else round(float(found) * rows)
 
 
 class ShardTable:

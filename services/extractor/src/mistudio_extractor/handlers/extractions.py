@@ -1,4 +1,4 @@
-"""Orders about extractions: plan, capture, commit."""
+"""Orders about extractions: plan, capture, commit; and what one would take."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.reports import ExtractionWorkFailedReport, ShardProgressedReport
+from mistudio_contracts.rpc import ExtractionProbe, ProbeExtractionRequest
 from mistudio_contracts.values import Failure
 from mistudio_contracts.work import CaptureShard, CommitExtraction, PlanExtraction
 from mistudio_extractor.services.committing import Committing
 from mistudio_extractor.services.device import Device
 from mistudio_extractor.services.live import Beat
 from mistudio_extractor.services.planning import Planning
+from mistudio_extractor.services.probing import Probing
 from mistudio_extractor.services.shards import Shards
 from mistudio_extractor.services.tokenizing import yield_to_others
 from mistudio_servicekit.bus import Publisher
@@ -35,9 +37,10 @@ class ExtractionHandlers:
         committing: Committing,
         cancellations: Cancellations,
         publisher: Publisher,
+        probing: Probing,
     ) -> None:
         self._device, self._planning, self._shards = device, planning, shards
-        self._committing = committing
+        self._committing, self._probing = committing, probing
         self._cancellations, self._publisher = cancellations, publisher
         # Tokenising holds the interpreter for seconds: one at a time, beside the device's thread.
         self._tokenising = ThreadPoolExecutor(
@@ -72,6 +75,10 @@ class ExtractionHandlers:
                 entity_id=order.extraction_id,
                 msg_id=delivery.report_id("planned"),
             )
+
+    async def probe(self, request: ProbeExtractionRequest) -> ExtractionProbe:
+        """Tell what an extraction would compute, and how fast."""
+        return await self._probing.probe(request)
 
     async def capture(self, order: CaptureShard, delivery: Delivery) -> None:
         """Capture a shard and report its files."""

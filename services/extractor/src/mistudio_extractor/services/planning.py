@@ -91,7 +91,7 @@ class Planning:
         store = self._layout.store(order.store_key)
         manifest = read_manifest(store)
         wanted = order.sample_count or order.dataset.sample_count
-        there = _There.of(store, manifest, wanted)
+        there = There.of(store, manifest, wanted)
         begin = order.begin or PlanCursor(row=0, shards=0, samples=0, tokens=0)
         cuts, end = there.part(begin, len(there.cuts) if order.most_shards is None else CUTS)
         following = end if end.shards < there.end.shards else None
@@ -159,14 +159,14 @@ class Planning:
 
 
 @dataclass(frozen=True)
-class _There:
+class There:
     """What the store has of the rows asked for: its shards, and how far they go."""
 
     cuts: list[ShardCut]
     end: PlanCursor
 
     @classmethod
-    def of(cls, store: Place, manifest: Manifest | None, wanted: int) -> _There:
+    def of(cls, store: Place, manifest: Manifest | None, wanted: int) -> There:
         if manifest is None or not manifest.tokens:
             return cls([], PlanCursor(row=0, shards=0, samples=0, tokens=0))
         cuts = [ShardCut(samples=shard.samples, tokens=shard.tokens) for shard in manifest.tokens]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -11,11 +13,17 @@ from mistudio_contracts.errors import ErrorCode
 from mistudio_contracts.states import ExtractionStatus, Scope
 from mistudio_contracts.subjects import (
     RPC_EXTRACTION_CANCEL,
+    RPC_EXTRACTION_ESTIMATE,
     RPC_EXTRACTION_GET,
     RPC_EXTRACTION_LIST,
     RPC_EXTRACTION_REQUEST,
 )
-from mistudio_contracts.views import Extraction, ExtractionAccepted, ExtractionPage
+from mistudio_contracts.views import (
+    Extraction,
+    ExtractionAccepted,
+    ExtractionEstimate,
+    ExtractionPage,
+)
 from mistudio_gateway.rest import bodies
 from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import (
@@ -62,24 +70,55 @@ async def extract_activations(
     idempotency_key: IdempotencyKey = None,
 ) -> ExtractionAccepted:
     """Capture hook points over a dataset; what is cached is not computed."""
-    try:
-        command = RequestExtraction.model_validate(
-            {
-                **body.model_dump(mode="json"),
-                "model_id": model_id,
-                "requested_by": caller.subject,
-            }
-        )
-    except ValidationError as error:
-        raise invalid_input(error) from error
     request = rpc.ExtractionRequest(
         actor=caller.subject,
         idempotency_key=idempotency_key,
-        command=command.model_dump(mode="json"),
+        command=_command(model_id, body, caller.subject),
     )
-    accepted = await here.catalog.ask(RPC_EXTRACTION_REQUEST, request, ExtractionAccepted)
+    accepted = await here.catalog.ask(
+        RPC_EXTRACTION_REQUEST,
+        request,
+        ExtractionAccepted,
+        timeout=here.settings.register_timeout_seconds,
+    )
     response.headers["Location"] = f"/api/extractions/{accepted.extraction_id}"
     return accepted
+
+
+@operations.add(
+    "POST",
+    "/api/models/{model_id}/extract-activations/estimate",
+    scope=Scope.READ,
+    errors=(
+        ErrorCode.MODEL_NOT_FOUND,
+        ErrorCode.DATASET_NOT_FOUND,
+        ErrorCode.STATUS_CONFLICT,
+        ErrorCode.PAYLOAD_TOO_LARGE,
+    ),
+)
+async def estimate_extraction(
+    here: Here, caller: Caller, model_id: ModelId, body: bodies.ExtractActivations
+) -> ExtractionEstimate:
+    """Tell how long an extraction would take and what it would write; nothing is begun."""
+    request = rpc.ExtractionRequest(
+        actor=caller.subject, command=_command(model_id, body, caller.subject)
+    )
+    return await here.catalog.ask(
+        RPC_EXTRACTION_ESTIMATE,
+        request,
+        ExtractionEstimate,
+        timeout=here.settings.register_timeout_seconds,
+    )
+
+
+def _command(model_id: str, body: bodies.ExtractActivations, actor: str) -> dict[str, Any]:
+    try:
+        command = RequestExtraction.model_validate(
+            {**body.model_dump(mode="json"), "model_id": model_id, "requested_by": actor}
+        )
+    except ValidationError as error:
+        raise invalid_input(error) from error
+    return command.model_dump(mode="json")
 
 
 @operations.add(

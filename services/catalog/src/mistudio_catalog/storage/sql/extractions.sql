@@ -153,13 +153,13 @@ SELECT DISTINCT store_key FROM activation_caches WHERE model_id = :model_id;
 -- name: active_on_store$
 SELECT EXISTS (SELECT FROM extractions WHERE store_key = :store_key AND phase <> 'done');
 
--- name: tokens_per_second$
-SELECT sum(tokens) / nullif(sum(seconds), 0)
+-- name: work_per_second$
+SELECT sum(work) / nullif(sum(seconds), 0)
 FROM (
-    SELECT shard.tokens, shard.seconds
+    SELECT shard.work, shard.seconds
     FROM extraction_shards AS shard
     JOIN extractions ON extractions.id = shard.extraction_id
-    WHERE extractions.model_id = :model_id AND shard.seconds > 0
+    WHERE extractions.model_id = :model_id AND shard.seconds > 0 AND shard.work > 0
     ORDER BY extractions.created_at DESC
     LIMIT 200
 ) AS recent;
@@ -168,5 +168,6 @@ FROM (
 SELECT total_tokens::double precision / rows_considered
 FROM extractions
 WHERE dataset_id = :dataset_id AND status = 'completed' AND rows_considered > 0
+    AND tokenization::jsonb @> :tokenization::json::jsonb
 ORDER BY created_at DESC
 LIMIT 1;
