@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mistudio_catalog.config import CatalogSettings
+from mistudio_catalog.services.capture import PLANNED_AHEAD
+from mistudio_catalog.services.turns import ORDERS_A_DEVICE
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
@@ -180,9 +182,10 @@ async def test_a_long_plan_comes_in_parts_while_its_shards_are_captured(
     async with running_world(narrow) as world:
         model, dataset = await world.ready_model(), await world.ready_dataset()
         accepted = await world.request(model.id, dataset.id, [0])
-        first = await world.plan_part(5, rows=50)
+        ahead = PLANNED_AHEAD * ORDERS_A_DEVICE
+        first = await world.plan_part(ahead + 1, rows=2 * (ahead + 1))
         assert (first.begin, first.most_shards) == (None, 4)
-        # Five shards wait, which is far enough ahead: the rest is planned when there is room.
+        # So many shards wait that the rest is planned only when there is room.
         shard = await world.order(subjects.WORK_SHARD, w.CaptureShard)
         assert await world.pending(subjects.WORK_PLAN) == 0
         shown = await world.extraction(accepted.extraction_id)
@@ -190,15 +193,17 @@ async def test_a_long_plan_comes_in_parts_while_its_shards_are_captured(
         await world.publish(subjects.REPORT_SHARD, captured(shard))
         assert (await world.capture()).shard.index == 1
         second = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
-        assert second.begin == PlanCursor(row=50, shards=5, samples=50, tokens=50)
-        assert second.most_shards == 5
-        for late in (part(first, 5, 50), part(second, 5, 100), part(second, 5, 100)):
-            await world.publish(subjects.REPORT_PLANNED, late)
-        for index in range(2, 10):
+        cut = ahead + 1
+        assert second.begin == PlanCursor(row=2 * cut, shards=cut, samples=2 * cut, tokens=2 * cut)
+        assert second.most_shards == cut
+        last = part(second, 1, 100)
+        for told in (part(first, cut, 2 * cut), last, last):
+            await world.publish(subjects.REPORT_PLANNED, told)
+        for index in range(2, cut + 1):
             order = await world.capture()
-            assert (order.shard.index, order.shard.sample_start) == (index, 10 * index)
+            assert (order.shard.index, order.shard.sample_start) == (index, 2 * index)
         commit = await world.commit()
-        assert (commit.shards, commit.samples, commit.tokens) == (10, 100, 100)
+        assert (commit.shards, commit.samples, commit.tokens) == (cut + 1, 100, 100)
         await world.event(subjects.EXTRACTION_COMPLETED)
         told = [d["progress"] for d in world.events(subjects.EXTRACTION_PROGRESS)]
         assert told == sorted(told)
@@ -462,7 +467,7 @@ async def test_a_key_repeats_the_answer(world: World) -> None:
         ({"tokenization": {"max_length": 999}}, "tokenization.max_length"),
         ({"sample_count": 0}, "sample_count"),
         ({"layer_indices": []}, None),
-        ({"dtype": "int8"}, "dtype"),
+        ({"dtype": "int4"}, "dtype"),
     ],
 )
 async def test_bad_requests_name_the_field(
