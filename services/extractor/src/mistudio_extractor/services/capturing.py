@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mistudio_activations import Place, ShardFile, ShardWriter, StorageFull, StoreCorrupt
 from mistudio_activations import ScaledRows as OnDisk
-from mistudio_activations.places import whole
+from mistudio_activations.places import Where, whole
 from mistudio_contracts.errors import ExtractionFailed
+from mistudio_contracts.states import Dtype
 from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
 from mistudio_extractor.metrics import Metrics
@@ -92,42 +93,89 @@ class Capturing:
         on_progress: Callable[[int], None],
         should_stop: Callable[[], bool],
     ) -> list[ColumnFile]:
-        import torch
-
-        from mistudio_capture import CaptureCancelled, ScaledRows, capture_shard
-
-        store, shard, dtype = self._layout.store(order.store_key), order.shard, order.dtype
-        with counted(model, self._metrics), contextlib.ExitStack() as stack:
-            writers = {
-                point: stack.enter_context(
-                    ShardWriter(store, point, shard.index, shard.tokens, width, dtype.value)
-                )
-                for point, width in widths.items()
-            }
-
-            def sink(point: str, row: int, rows: Any) -> None:
-                if isinstance(rows, ScaledRows):
-                    rows = OnDisk(rows.codes, rows.scales, rows.norms, rows.squares)
-                writers[point].write(row, rows)
-
-            capture_shard(
+        shard = order.shard
+        with counted(model, self._metrics):
+            files = write_rows(
+                self._layout.store(order.store_key),
+                shard.index,
                 model,
+                widths,
                 input_ids,
                 offsets,
-                shard.hook_points,
-                sink,
-                token_budget=sizing.batch_tokens(sum(widths.values()), dtype),
-                dtype=getattr(torch, dtype.value),
+                order.dtype,
+                token_budget=sizing.batch_tokens(sum(widths.values()), order.dtype),
                 batch_size=order.batch_size,
                 on_progress=on_progress,
                 should_stop=should_stop,
             )
-            if should_stop():
-                raise CaptureCancelled
-            files = [_column_file(point, writer.close()) for point, writer in writers.items()]
-            self._metrics.tokens.inc(shard.tokens)
-            self._metrics.bytes.inc(sum(file.bytes for file in files))
-            return files
+        self._metrics.tokens.inc(shard.tokens)
+        self._metrics.bytes.inc(sum(file.bytes for file in files.values()))
+        return [_column_file(point, file) for point, file in files.items()]
+
+
+def write_rows(
+    store: Where,
+    index: int,
+    model: CaptureModel,
+    widths: Mapping[str, int],
+    input_ids: Any,
+    offsets: Any,
+    dtype: Dtype,
+    should_stop: Callable[[], bool] = lambda: False,
+    **how: Any,
+) -> dict[str, ShardFile]:
+    """Run samples through a model and write one shard of each column; nothing of one that fails.
+
+    Parameters
+    ----------
+    store, index
+        Where the shard goes.
+    widths
+        Of the hook points to capture.
+    input_ids, offsets
+        The samples, end to end.
+    should_stop
+        Asked before each batch, and before the files get their names.
+    **how
+        As ``capture_shard`` takes it.
+
+    Raises
+    ------
+    CaptureError
+        As ``capture_shard``.
+    StorageFull
+        When there is no room.
+    """
+    import torch
+
+    from mistudio_capture import CaptureCancelled, ScaledRows, capture_shard
+
+    with contextlib.ExitStack() as stack:
+        writers = {
+            point: stack.enter_context(
+                ShardWriter(store, point, index, input_ids.size, width, dtype.value)
+            )
+            for point, width in widths.items()
+        }
+
+        def sink(point: str, row: int, rows: Any) -> None:
+            if isinstance(rows, ScaledRows):
+                rows = OnDisk(rows.codes, rows.scales, rows.norms, rows.squares)
+            writers[point].write(row, rows)
+
+        capture_shard(
+            model,
+            input_ids,
+            offsets,
+            list(widths),
+            sink,
+            dtype=getattr(torch, dtype.value),
+            should_stop=should_stop,
+            **how,
+        )
+        if should_stop():
+            raise CaptureCancelled
+        return {point: writer.close() for point, writer in writers.items()}
 
 
 def _needed_bytes(order: CaptureShard, widths: Mapping[str, int]) -> int:

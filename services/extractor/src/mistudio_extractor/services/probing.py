@@ -6,28 +6,23 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mistudio_activations import ShardWriter, read_manifest
+from mistudio_activations import StorageFull, read_manifest
 from mistudio_contracts.base import new_id
-from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.hooks import depth_of
 from mistudio_contracts.rpc import ExtractionProbe, ProbeExtractionRequest
 from mistudio_extractor.storage.layout import Layout
 from mistudio_extractor.storage.skipped import SkippedRows
 
 from .arrivals import Resident
+from .capturing import write_rows
 from .device import Device
 from .planning import There
 from .residency import Residency
 from .tokenizing import Tokenizing
-
-if TYPE_CHECKING:
-    import torch
 
 PLACES, ROWS = 8, 32
 """So many rows in succession are counted at so many places of the dataset."""
@@ -142,9 +137,7 @@ def _timed(
     request: ProbeExtractionRequest, resident: Resident, tokens: int, scratch: Path
 ) -> float:
     """Return the seconds that a pass and the writing of its rows take."""
-    import torch
-
-    from mistudio_capture import CaptureError, capture_shard
+    from mistudio_capture import CaptureError
 
     model = resident.model
     ids = np.random.default_rng(0).integers(0, model.vocab_size, tokens, np.int32)
@@ -152,28 +145,8 @@ def _timed(
     offsets = np.array([*range(0, tokens, length), tokens], np.int64)
     started = time.monotonic()
     try:
-        with ExitStack() as stack:
-            writers = {
-                point: stack.enter_context(
-                    ShardWriter(scratch, point, 0, tokens, model.width(point), request.dtype.value)
-                )
-                for point in request.hook_points
-            }
-
-            def sink(point: str, row: int, rows: torch.Tensor) -> None:
-                writers[point].write(row, rows)
-
-            capture_shard(
-                model,
-                ids,
-                offsets,
-                request.hook_points,
-                sink,
-                token_budget=tokens,
-                dtype=getattr(torch, request.dtype.value),
-            )
-            for writer in writers.values():
-                writer.close()
-    except (CaptureError, MiStudioError) as error:
+        widths = {point: model.width(point) for point in request.hook_points}
+        write_rows(scratch, 0, model, widths, ids, offsets, request.dtype, token_budget=tokens)
+    except (CaptureError, StorageFull) as error:
         raise NotMeasurable(f"A pass could not be timed: {error}.") from error
     return time.monotonic() - started
