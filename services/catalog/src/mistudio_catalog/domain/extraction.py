@@ -19,6 +19,9 @@ from mistudio_contracts.values import (
     Tokenization,
 )
 
+LEAST_PACE_SECONDS = 2.0
+"""Before, a pace says more of when reports came than of how fast anything is."""
+
 
 class ExtractionPhase(str, Enum):
     """What the catalog is waiting for; finer than the public status.
@@ -170,7 +173,7 @@ class ExtractionState:
             return None
         done = self.work_processed - self.paced_work
         seconds = (self.heard_at - self.paced_at).total_seconds()
-        if done <= 0 or seconds <= 0:
+        if done <= 0 or seconds < LEAST_PACE_SECONDS:
             return None
         # What is not planned yet is taken to be like what is.
         left = self.work_total / self.planned_share - self.work_processed
