@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import load_from_disk
 from typer.testing import Result
 
 from mistudio_contracts.errors import ErrorBody, ErrorCode, ModelTooLarge
@@ -430,6 +431,40 @@ class TestActivations:
         assert read(tmp_path / f"out/input_ids.{form}").tolist() == list(range(40))
         assert len(read(tmp_path / f"out/offsets.{form}")) == 13
         assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+    def test_export_writes_a_dataset_a_layer_for_saelens(
+        self, mistudio: Run, captured: str, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        parsed(
+            mistudio(
+                *("activations", "export", captured, str(out), "--json"),
+                *("--format", "saelens", "--context-size", "7"),
+            )
+        )
+        assert sorted(path.name for path in out.iterdir()) == [
+            f"layers.{layer}.resid_post" for layer in (0, 1)
+        ]
+        found = load_from_disk(out / "layers.1.resid_post").with_format("numpy")
+        rows = found[:]["blocks.1.hook_resid_post"].reshape(35, 8)
+        np.testing.assert_array_equal(rows, values(1)[:35])
+        assert found[:]["token_ids"].ravel().tolist() == list(range(35))
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--format", "saelens"],
+            ["--format", "npy", "--context-size", "4"],
+            ["--format", "saelens", "--context-size", "41"],
+        ],
+    )
+    def test_windows_that_cannot_be_had_are_told(
+        self, mistudio: Run, captured: str, tmp_path: Path, options: list[str]
+    ) -> None:
+        result = mistudio("activations", "export", captured, str(tmp_path / "out"), *options)
+        assert result.exit_code != 0
+        assert "--context-size" in result.stderr
+        assert not (tmp_path / "out").exists()
 
     def test_export_shows_no_more_than_the_cache(
         self, site: Site, mistudio: Run, captured: str, tmp_path: Path

@@ -17,6 +17,7 @@ from .manifest import ColumnEntry, Manifest, Shard, read_manifest
 from .places import Place, place_of
 from .provenance import DatasetInfo, Info, ModelInfo
 from .reader import ActivationStore, Column, Rows, open
+from .saelens import Exported, Windows, export_saelens, hook_name_of
 from .scaled import QuantizationError, ScaledRows, scale_rows
 from .schema import MANIFEST_SCHEMA
 from .statistics import ColumnStats
@@ -33,6 +34,7 @@ __all__ = [
     "ColumnNotFound",
     "ColumnStats",
     "DatasetInfo",
+    "Exported",
     "Info",
     "Keep",
     "Manifest",
@@ -50,11 +52,14 @@ __all__ = [
     "StoreNotFound",
     "StoreUnreachable",
     "UnknownVersion",
+    "Windows",
     "commit",
     "disk_usage",
     "evict",
     "export_npy",
     "export_pt",
+    "export_saelens",
+    "hook_name_of",
     "open",
     "place_of",
     "read_manifest",

@@ -14,16 +14,20 @@ from .errors import InvalidArgument
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mistudio_activations import ActivationStore
+
     from .activations import Activations
     from .datasets import OnBytes
 
 
 class Format(str, Enum):
-    """What to write: the store's own files, ``.npy`` arrays or ``.pt`` tensors."""
+    """What to write: the store's own files, ``.npy`` arrays, ``.pt`` tensors, or datasets in the
+    layout of SAELens's cached activations."""
 
     STORE = "store"
     NPY = "npy"
     PT = "pt"
+    SAELENS = "saelens"
 
 
 def export(
@@ -32,6 +36,8 @@ def export(
     dest: Path,
     form: Format,
     *,
+    context_size: int | None = None,
+    whole_windows: bool = False,
     on_progress: OnBytes | None = None,
 ) -> list[Path]:
     """Copy a cache into the directory ``dest`` and return the files that were written.
@@ -39,7 +45,8 @@ def export(
     As a store it is what the service has, with the columns of other caches too. As arrays it is
     just this cache: ``layers.N.resid_post`` ``[tokens, width]`` for each layer, ``input_ids``
     ``[tokens]`` and ``offsets`` ``[samples + 1]``, where sample ``i`` is the rows ``offsets[i]`` to
-    ``offsets[i + 1]``. numpy has no bfloat16, so ``.npy`` holds such values as float32.
+    ``offsets[i + 1]``. numpy has no bfloat16, so ``.npy`` holds such values as float32. For SAELens
+    there is a directory a layer, what its ``cached_activations_path`` takes.
 
     Parameters
     ----------
@@ -51,6 +58,11 @@ def export(
         The directory to make. It must not exist, or be empty.
     form
         What to write into it.
+    context_size
+        Tokens of a window, which SAELens needs and the other forms do not have.
+    whole_windows
+        Windows lie within a sample each, and what remains of a sample is left out; else samples are
+        put end to end and that is cut.
     on_progress
         Called with bytes downloaded and bytes in all.
 
@@ -62,15 +74,28 @@ def export(
         When a file is not what the manifest says.
     """
     check_free(dest)
+    if (context_size is None) == (form is Format.SAELENS):
+        raise InvalidArgument(
+            "A window's tokens must be given for saelens, and for it alone.",
+            field="context_size",
+            reason="context_size",
+            remedy="Give --context-size with --format saelens, such as 128.",
+        )
     if form is Format.STORE:
         activations.download(cache_id, dest, on_progress=on_progress)
     else:
-        _export_arrays(activations, cache_id, dest, form, on_progress)
+        windows = None if context_size is None else (context_size, whole_windows)
+        _export_arrays(activations, cache_id, dest, form, windows, on_progress)
     return sorted(path for path in dest.rglob("*") if path.is_file())
 
 
 def _export_arrays(
-    activations: Activations, cache_id: str, dest: Path, form: Format, on_progress: OnBytes | None
+    activations: Activations,
+    cache_id: str,
+    dest: Path,
+    form: Format,
+    windows: tuple[int, bool] | None,
+    on_progress: OnBytes | None,
 ) -> None:
     try:
         import numpy as np
@@ -78,7 +103,8 @@ def _export_arrays(
         import mistudio_activations
     except ImportError as error:
         raise _missing(form) from error
-    if form is Format.PT and find_spec("torch") is None:
+    needs = {Format.PT: "torch", Format.SAELENS: "datasets"}.get(form)
+    if needs is not None and find_spec(needs) is None:
         raise _missing(form)
     cache = activations.get(cache_id)
     staging = dest.with_name(f".{dest.name}.{cache_id}.export")
@@ -92,11 +118,14 @@ def _export_arrays(
     whole = mistudio_activations.open(store)
     view = whole.view(int(np.searchsorted(whole.offsets, cache.token_count)))
     for column in cache.hook_points:
-        if form is Format.NPY:
+        if windows is not None:
+            _export_windows(view, column, arrays, *windows)
+        elif form is Format.NPY:
             mistudio_activations.export_npy(view, column, arrays / f"{column}.npy")
         else:
             mistudio_activations.export_pt(view, column, arrays / f"{column}.pt")
-    for name, values in (("input_ids", view.input_ids), ("offsets", view.offsets)):
+    beside = () if windows else (("input_ids", view.input_ids), ("offsets", view.offsets))
+    for name, values in beside:
         if form is Format.NPY:
             np.save(arrays / f"{name}.npy", values)
         else:
@@ -105,6 +134,23 @@ def _export_arrays(
         dest.rmdir()
     arrays.rename(dest)
     shutil.rmtree(staging)
+
+
+def _export_windows(
+    view: ActivationStore, column: str, arrays: Path, context_size: int, whole: bool
+) -> None:
+    import mistudio_activations as ma
+
+    windows = ma.Windows.WHOLE if whole else ma.Windows.CONCATENATED
+    try:
+        ma.export_saelens(view, column, arrays / column, context_size=context_size, windows=windows)
+    except ma.ActivationsError as error:
+        raise InvalidArgument(
+            f"{column} cannot be exported: {error}.",
+            field="context_size",
+            reason="no_windows",
+            remedy="Choose a smaller --context-size, or leave --whole-windows out.",
+        ) from error
 
 
 def _save_tensor(path: Path, values: NDArray[Any]) -> None:

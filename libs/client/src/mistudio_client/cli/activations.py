@@ -105,8 +105,22 @@ def export(
     dest: Annotated[Path, typer.Argument(help="The directory to make.")],
     form: Annotated[
         Format,
-        typer.Option("--format", help="store: the files as they are; npy or pt: one file a layer."),
+        typer.Option(
+            "--format",
+            help="store: the files as they are; npy or pt: one file a layer; saelens: a dataset a "
+            "layer, as its cached_activations_path takes it.",
+        ),
     ] = Format.STORE,
+    context_size: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a window, for saelens.")
+    ] = None,
+    whole_windows: Annotated[
+        bool,
+        typer.Option(
+            "--whole-windows",
+            help="Only windows within one sample; else samples are put end to end, then cut.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a cache to this machine, each file checked against its SHA-256."""
@@ -114,7 +128,15 @@ def export(
         from mistudio_client.export import export as write
 
         with ByteBar(f"Downloading {cache}", quiet=as_json) as bar:
-            files = write(client.activations, cache, dest, form, on_progress=bar)
+            files = write(
+                client.activations,
+                cache,
+                dest,
+                form,
+                context_size=context_size,
+                whole_windows=whole_windows,
+                on_progress=bar,
+            )
         size = sum(path.stat().st_size for path in files)
         if as_json:
             output.print_json(
