@@ -387,3 +387,14 @@ async def test_progress_that_cannot_be_told_never_ends_the_work() -> None:
 
     async with Beat(send, 10) as beat:
         beat.tell(10)
+
+
+async def test_progress_that_is_told_seldom_is_not_told_of_short_work() -> None:
+    told: list[float] = []
+
+    async def send(figure: float) -> None:
+        told.append(figure)
+
+    async with Beat(send, 10, least_seconds=3600.0) as beat:
+        beat.tell(5)
+    assert told == []

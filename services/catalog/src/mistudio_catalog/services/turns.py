@@ -70,4 +70,4 @@ class Turns:
         enough = ORDERS_A_DEVICE * max(devices, 1)
         if not contended:
             return max(settings.shard_window, enough), devices
-        return (min(settings.shard_window, enough) if holds else 0), devices
+        return (enough if holds else 0), devices
