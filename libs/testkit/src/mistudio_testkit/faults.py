@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nats
+
 import mistudio_activations
 from mistudio_client.embedded import EmbeddedStack
+from mistudio_contracts import topology
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import EXTRACTION_DONE, Site
 
@@ -75,6 +79,25 @@ class Undisturbed:
 def kill(stack: EmbeddedStack, service: str) -> None:
     """Send SIGKILL to a service's process."""
     os.kill(stack.pid(service), signal.SIGKILL)
+
+
+def hurry(nats_url: str, ack_wait: float) -> None:
+    """Let a killed worker's message wait ``ack_wait`` seconds, not as long as declared.
+
+    Workers that start afterwards extend it accordingly.
+    """
+
+    async def change() -> None:
+        client = await nats.connect(nats_url)
+        try:
+            jetstream = client.jetstream()
+            for spec in topology.consumers():
+                found = (await jetstream.consumer_info(spec.stream, spec.name)).config
+                await jetstream.add_consumer(spec.stream, found.evolve(ack_wait=ack_wait))
+        finally:
+            await client.close()
+
+    asyncio.run(change())
 
 
 def checksums(storage_path: str) -> Checksums:
