@@ -145,6 +145,7 @@ def _joined(
     tokens: Sequence[Shard] | None,
 ) -> tuple[Shard, ...]:
     by_path = {shard.path: shard for shard in known}
+    by_name = {PurePosixPath(shard.path).name: shard for shard in tokens or ()}
     for file in files:
         if file.path in by_path:
             same = by_path[file.path]
@@ -154,22 +155,23 @@ def _joined(
         if tokens is None:
             samples = place.specs(file.path)["sample_ids"].shape[0]
         else:
-            samples = _covering(tokens, file)
+            samples = _covering(by_name, file)
         by_path[file.path] = Shard(file.path, file.tokens, samples, file.bytes, file.sha256)
-    ordered = tuple(by_path[path] for path in sorted(by_path))
+    # Names have five digits at least: shorter ones come first.
+    ordered = tuple(by_path[path] for path in sorted(by_path, key=lambda path: (len(path), path)))
     for index, shard in enumerate(ordered):
         if PurePosixPath(shard.path).name != shard_name(index):
             raise StoreCorrupt(f"shard {index} is missing before {shard.path}")
     return ordered
 
 
-def _covering(tokens: Sequence[Shard], file: ShardFile) -> int:
-    for shard in tokens:
-        if PurePosixPath(shard.path).name == PurePosixPath(file.path).name:
-            if shard.tokens != file.tokens:
-                raise StoreCorrupt(f"{file.path} has {file.tokens} rows for {shard.tokens} tokens")
-            return shard.samples
-    raise StoreCorrupt(f"{file.path} has no token shard")
+def _covering(tokens: Mapping[str, Shard], file: ShardFile) -> int:
+    shard = tokens.get(PurePosixPath(file.path).name)
+    if shard is None:
+        raise StoreCorrupt(f"{file.path} has no token shard")
+    if shard.tokens != file.tokens:
+        raise StoreCorrupt(f"{file.path} has {file.tokens} rows for {shard.tokens} tokens")
+    return shard.samples
 
 
 def _agree(place: Place, shards: Sequence[Shard], width: int, dtype: str) -> None:
