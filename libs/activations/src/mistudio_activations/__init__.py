@@ -1,7 +1,7 @@
 """The activation store: writer, reader and exports."""
 
 from .batches import Batch, Batches, Keep
-from .commit import commit, disk_usage, evict
+from .commit import commit, disk_usage, evict, gc
 from .errors import (
     ActivationsError,
     ColumnNotFound,
@@ -59,6 +59,7 @@ __all__ = [
     "export_npy",
     "export_pt",
     "export_saelens",
+    "gc",
     "hook_name_of",
     "open",
     "place_of",

@@ -15,7 +15,7 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,7 +35,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from .errors import ActivationsError, StoreCorrupt, StoreDenied, StoreUnreachable
-from .places import MANIFEST, PATIENCE, Revision, parse_url
+from .places import MANIFEST, PATIENCE, Revision, StoredFile, parse_url
 from .rawfile import TensorSpec, header_length, parse_specs
 
 READERS = 16
@@ -214,6 +214,19 @@ class Bucket:
         with _told():
             pages = obstore.list(self._client, self._prefix or None, chunk_size=1000)
             return sum(int(each["size"]) for page in pages for each in page)
+
+    def files(self) -> list[StoredFile]:
+        start = len(self._key("x")) - 1
+        with _told():
+            pages = obstore.list(self._client, self._prefix or None, chunk_size=1000)
+            return [
+                StoredFile(each["path"][start:], each["size"], each["last_modified"].timestamp())
+                for page in pages
+                for each in page
+            ]
+
+    def delete(self, paths: Sequence[str]) -> None:
+        self._delete([self._key(path) for path in paths])
 
     def fill(self, path: str, start: int, out: NDArray[np.uint8]) -> None:
         """Fill ``out`` with the bytes of an object from ``start`` on, in several requests at once.

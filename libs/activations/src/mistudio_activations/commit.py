@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from .errors import StoreCorrupt, storage_errors
-from .manifest import ColumnEntry, Manifest, Shard
+from .manifest import ColumnEntry, Manifest, Shard, read_manifest
 from .places import Place, Revision, Where, place_of
 from .provenance import Info
-from .statistics import merge, written
+from .statistics import beside, merge, written
 from .writer import ShardFile, check_column, shard_name
 
 STATS = "stats.json"
@@ -131,6 +133,57 @@ def evict(store: Where, columns: Sequence[str] | None) -> int:
     with storage_errors():
         place.revise(change)
     return used - place.usage()
+
+
+LEASE = 24 * 3600.0
+"""Seconds for which what no manifest names may still be somebody's work."""
+
+_OWN = re.compile(r"[^/]+/(\d{5}\.(safetensors|stats)|stats\.json|\..*\.partial)")
+"""What writers put into a store, beside the manifest; anything else is not ours to delete."""
+
+
+def gc(store: Where, *, lease: float = LEASE) -> int:
+    """Delete what the manifest does not name: shards of extractions that did not end, and partials.
+
+    Nothing that is visible is touched. Whoever calls sees to it that no extraction works on the
+    store, or leaves the lease longer than one takes: shards wait for their commit without a name.
+
+    Parameters
+    ----------
+    store
+        Where it lies.
+    lease
+        What was written within so many seconds stays.
+
+    Returns
+    -------
+    int
+        Freed bytes.
+
+    Raises
+    ------
+    StoreCorrupt
+        When the manifest cannot be read: then nobody knows what it names.
+    """
+    place = place_of(store)
+    # The files first: what is committed meanwhile is then named by the manifest that is read.
+    files = place.files()
+    manifest = read_manifest(place)
+    named: set[str] = set()
+    if manifest is not None:
+        named = {shard.path for shard in manifest.tokens}
+        for name, column in manifest.columns.items():
+            named.add(f"{name}/{STATS}")
+            for shard in column.shards:
+                named |= {shard.path, beside(shard.path)}
+    until = time.time() - lease
+    unnamed = [
+        file
+        for file in files
+        if _OWN.fullmatch(file.path) and file.path not in named and file.changed_at <= until
+    ]
+    place.delete([file.path for file in unnamed])
+    return sum(file.bytes for file in unnamed)
 
 
 def disk_usage(store: Where) -> int:

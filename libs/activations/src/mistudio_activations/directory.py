@@ -6,7 +6,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from .errors import StoreCorrupt, StoreDenied
-from .places import MANIFEST, Revision
+from .places import MANIFEST, Revision, StoredFile
 from .rawfile import TensorSpec, fsync_directory, map_tensor, read_specs, write_atomically
 
 CHUNK = 1 << 22
@@ -106,13 +107,26 @@ class Directory:
             path.unlink(missing_ok=True)
 
     def usage(self) -> int:
-        total = 0
+        return sum(file.bytes for file in self.files())
+
+    def files(self) -> list[StoredFile]:
+        found = []
         for path in self.root.rglob("*"):
             try:
-                total += path.stat().st_size if path.is_file() else 0
+                told = path.stat()
             except FileNotFoundError:
                 continue  # A temporary file that got its name meanwhile.
-        return total
+            if stat.S_ISREG(told.st_mode):
+                name = path.relative_to(self.root).as_posix()
+                found.append(StoredFile(name, told.st_size, told.st_mtime))
+        return found
+
+    def delete(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
+        for parent in {(self.root / path).parent for path in paths} - {self.root}:
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
 
     def _remove(self) -> None:
         if self.root.exists():

@@ -87,6 +87,15 @@ class Revision:
     gone: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a store: its bytes, and the seconds since the epoch when it was last written."""
+
+    path: str
+    bytes: int
+    changed_at: float
+
+
 class Place(Protocol):
     """A store's files. As a string it is what :func:`~.reader.open` takes.
 
@@ -181,6 +190,12 @@ class Place(Protocol):
 
     def usage(self) -> int:
         """Return the bytes of all files."""
+
+    def files(self) -> list[StoredFile]:
+        """Return all files, those without a name of their own yet included."""
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files, of which some may be gone already."""
 
 
 Where = str | Path | Place
