@@ -49,6 +49,23 @@ async def test_lost_orders_of_an_extraction_are_given_again(impatient: CatalogSe
         await world.event(subjects.EXTRACTION_COMPLETED)
 
 
+async def test_a_lost_part_of_a_plan_is_given_again_from_where_the_one_before_ended(
+    impatient: CatalogSettings,
+) -> None:
+    async with running_world(impatient) as world:
+        model, dataset = await world.ready_model(), await world.ready_dataset()
+        await world.request(model.id, dataset.id, [0])
+        await world.plan_part(1, rows=50)
+        lost = await world.order(subjects.WORK_PLAN, w.PlanExtraction)
+        assert lost.begin is not None
+        await world.capture()
+        again = await world.plan_part(1, rows=100)
+        assert again == lost
+        await world.capture()
+        await world.commit()
+        await world.event(subjects.EXTRACTION_COMPLETED)
+
+
 async def test_an_order_that_waits_in_its_queue_is_not_given_again(
     impatient: CatalogSettings,
 ) -> None:
