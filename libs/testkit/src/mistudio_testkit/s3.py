@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import sysconfig
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import obstore
@@ -114,21 +114,17 @@ class S3Server(EmbeddedServer):
 
     def is_ready(self) -> bool:
         """Tell whether objects can be written; the first makes the bucket."""
-        admin = S3Store(
-            BUCKET,
-            endpoint=self.url,
-            region=REGION,
-            access_key_id="admin",
-            secret_access_key=self.layout.secret("s3-admin"),
-            client_options={"allow_http": True, "timeout": "2s"},
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=2)},
-        )
         try:
-            obstore.put(admin, ".ready", b"yes")
-            obstore.delete(admin, ".ready")
+            obstore.put(self._admin, ".ready", b"yes")
+            obstore.delete(self._admin, ".ready")
         except (BaseError, FileNotFoundError):
             return False
         return True
+
+    def objects(self) -> dict[str, datetime]:
+        """Return what the bucket holds, and when each object was written."""
+        pages = obstore.list(self._admin, chunk_size=1000)
+        return {str(each["path"]): each["last_modified"] for page in pages for each in page}
 
     def recover(self) -> None:
         """End a server that an earlier run has left on this directory."""
@@ -138,6 +134,18 @@ class S3Server(EmbeddedServer):
             if process.name() == "weed"
         ]
         end(left, [(signal.SIGTERM, 3.0), KILL])
+
+    @property
+    def _admin(self) -> S3Store:
+        return S3Store(
+            BUCKET,
+            endpoint=self.url,
+            region=REGION,
+            access_key_id="admin",
+            secret_access_key=self.layout.secret("s3-admin"),
+            client_options={"allow_http": True, "timeout": "2s"},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=2)},
+        )
 
     def _identities(self) -> list[dict[str, object]]:
         """Return an administrator, who makes buckets, and the user of the tests, who does not."""
