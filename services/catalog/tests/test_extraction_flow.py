@@ -395,6 +395,27 @@ async def test_what_overflowed_float16_once_is_kept_as_bfloat16_by_default(world
     assert (await world.request(model.id, dataset.id, [0], dtype="float16")).cached
 
 
+async def test_what_a_cancelled_extraction_leaves_in_a_used_store_is_collected(
+    world: World,
+) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    await world.extract(model.id, dataset.id, [0])
+    more = await world.request(model.id, dataset.id, [1])
+    plan = await world.plan()
+    assert await world.pending(subjects.WORK_EVICT_STORE) == 0
+    await world.ask(
+        subjects.RPC_EXTRACTION_CANCEL,
+        rpc.CancelExtractionRequest(extraction_id=more.extraction_id),
+        views.Extraction,
+    )
+    order = await world.order(subjects.WORK_EVICT_STORE, w.EvictStore)
+    assert (order.store_key, order.hook_points) == (plan.store_key, ["layers.1.resid_post"])
+    over = await world.extraction(more.extraction_id)
+    assert order.unnamed_before is not None
+    assert over.completed_at is not None
+    assert abs((order.unnamed_before - over.completed_at).total_seconds()) < 1
+
+
 async def test_a_commit_that_lost_a_column_fails(world: World) -> None:
     model, dataset = await world.ready_model(), await world.ready_dataset()
     await world.request(model.id, dataset.id, [0, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .base import Fingerprint, Identifier, Message
+from .base import Fingerprint, Identifier, Message, UtcDatetime
 from .hooks import HookPoint
 from .states import DatasetFormat, DatasetSource, Dtype, Quantization, Source
 from .values import (
@@ -131,7 +131,12 @@ class CommitExtraction(WorkOrder):
 
 
 class EvictStore(WorkOrder):
-    """Delete columns of a store, or all of it when ``hook_points`` is null."""
+    """Delete columns of a store, or all of it when ``hook_points`` is null.
+
+    What no manifest names and was written before ``unnamed_before`` leaves with them. An order that
+    comes twice so takes nothing of an extraction that began meanwhile.
+    """
 
     store_key: Fingerprint
     hook_points: list[HookPoint] | None = None
+    unnamed_before: UtcDatetime | None = None

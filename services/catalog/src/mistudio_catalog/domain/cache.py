@@ -78,5 +78,6 @@ class Eviction:
             task_id=self.task_id,
             store_key=self.store_key,
             hook_points=None if self.hook_points is None else list(self.hook_points),
+            unnamed_before=self.created_at,
         )
         return (Outgoing(subjects.WORK_EVICT_STORE, message, self.store_key, self.pool),)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import time
 
-from mistudio_activations import Manifest, Place, StoreCorrupt, evict, read_manifest
+from mistudio_activations import Manifest, Place, StoreCorrupt, evict, gc, read_manifest
 from mistudio_activations.commit import STATS
 from mistudio_activations.places import MANIFEST
 from mistudio_contracts.errors import ErrorCode, ExtractionFailed, InvalidInput, NotFound
@@ -24,9 +25,11 @@ class Stores:
 
     @bucket_errors()
     def evict(self, order: EvictStore) -> StoreEvictedReport:
-        """Delete columns; harmless when they are gone."""
+        """Delete columns, and what no manifest names; harmless when they are gone."""
         store = self._layout.store(order.store_key)
         freed = evict(store, order.hook_points)
+        if order.unnamed_before is not None:
+            freed += gc(store, lease=time.time() - order.unnamed_before.timestamp())
         manifest = read_manifest(store)
         return StoreEvictedReport(
             task_id=order.task_id,
