@@ -19,15 +19,17 @@ SHORT = (5, 1, 40, 17, 1)
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_equals_plain_transformers(model_of: ModelOf, family: str) -> None:
+    """Alone, some together, and all in one batch: packed or padded, as the family is."""
     path, shard = model_of(family), shard_of(SHORT)
     model = CaptureModel.load(path)
     points = points_of(family, LAYERS)
     assert set(model.anatomy.points()) == set(points)
     expected = plain_points(path, shard, points)
-    found = captured(model, shard, points)
-    for point in points:
-        assert worst(found[point], expected[point]) < 1e-5, point
-        assert found[point].shape[1] == model.width(point)
+    for budget in (1, 24, 10_000):
+        found = captured(model, shard, points, token_budget=budget)
+        for point in points:
+            assert worst(found[point], expected[point]) < 1e-5, (point, budget)
+            assert found[point].shape[1] == model.width(point)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
