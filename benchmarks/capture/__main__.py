@@ -32,6 +32,18 @@ from benchmarks._harness import ROOT, Contender, Run, as_json, write_result
 
 from . import data, ours, rivals
 
+SETTING = data.Setting(
+    family="gpt2",
+    # The checkpoint on the hub has n_ctx, which TransformerLens reads and transformers no longer.
+    shape={"n_ctx": 1024},
+    width=768,
+    layers=12,
+    vocab=50257,
+    context=1024,
+    captured=(0, 6, 11),
+)
+SETS = {"ragged": data.ragged(64, 8, 256), "uniform": np.full(4, SETTING.context)}
+
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 OURS: dict[str, Callable[..., Any]] = {
     "mistudio": ours.system,
@@ -70,7 +82,7 @@ def check(home: Path, name: str) -> None:
     for directory in ("engine", "system"):
         store = ma.open(home / name / directory)
         store.verify()
-        for point in data.POINTS:
+        for point in SETTING.points:
             for rival, saved in SAVED.items():
                 rows = np.load(home / name / saved / f"{point}.npy")
                 distance = np.linalg.norm(store[point][:] - rows, axis=1)
@@ -96,8 +108,8 @@ def figures(home: Path, name: str, runs: list[Run]) -> dict[str, Any]:
         side: statistics.median(r.seconds for r in runs if r.contender == side)
         for side in (*OURS, *THEIRS)
     }
-    rate = ours.PRODUCT_OPERATIONS / seconds["products"]
-    share = data.forward_operations(home, name) / seconds["bare"] / rate
+    rate = ours.product_operations(SETTING) / seconds["products"]
+    share = ours.forward_operations(home, name) / seconds["bare"] / rate
     table = Table("", "median s", "tokens/s", "miStudio is", title=f"{name}: {tokens} tokens")
     for side, taken in seconds.items():
         if side == "products":
@@ -142,8 +154,8 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        data.make(home)
-        for name in data.SETS:
+        data.make(home, SETTING, SETS)
+        for name in SETS:
             runs = run(home, name, repeats)
             check(home, name)
             found[name] = figures(home, name, runs)

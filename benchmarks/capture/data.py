@@ -1,12 +1,12 @@
-"""What every contender captures: one model and two sets of samples.
+"""What every contender captures: one model and sets of samples, as a benchmark sets them up.
 
-*ragged* samples are as long as texts are, log-normal from 8 to 256 tokens; *uniform* ones fill the
-model's context.
+Imports nothing of ours at the top, since the others' environments read it too.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,52 +14,108 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SETS = ("ragged", "uniform")
-
-SAMPLES = 64
-SHORTEST, LONGEST = 8, 256
-MEAN_TOKENS, SIGMA = 64, 0.8
-"""Of the log-normal distribution of lengths, before they are clipped."""
-
-FULL, CONTEXT = 4, 1024
-"""Samples of the uniform set, and the tokens of each."""
-
-VOCAB, WIDTH, LAYERS = 50257, 768, 12
-CAPTURED = (0, 6, 11)
-POINTS = tuple(f"layers.{n}.resid_post" for n in CAPTURED)
-THREADS = 2
 MODEL = "gpt2"
-"""Its directory: TransformerLens knows models by name, and looks here first."""
+"""The model's directory: TransformerLens knows models by name, and looks here first."""
+
+_SETTING = "setting.json"
 
 
-def make(home: Path) -> None:
-    """Save the model, with a tokenizer of one word a token, and both sets of samples."""
+@dataclass(frozen=True)
+class Setting:
+    """One model on one device.
+
+    Attributes
+    ----------
+    family, shape
+        Of transformers' configuration; weights are random.
+    width, layers, vocab, context
+        Of the model, whatever the family calls them.
+    captured
+        Layers of which ``resid_post`` is kept.
+    dtype
+        Of weights, forward pass and store.
+    device
+        ``cpu`` or ``cuda``.
+    threads
+        Of each contender.
+    batch
+        Samples of a padded batch.
+    shard_tokens
+        Tokens of a shard of the store.
+    """
+
+    family: str
+    shape: dict[str, Any]
+    width: int
+    layers: int
+    vocab: int
+    context: int
+    captured: tuple[int, ...]
+    dtype: str = "float32"
+    device: str = "cpu"
+    threads: int = 2
+    batch: int = 32
+    shard_tokens: int = 65_536
+    points: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        points = tuple(f"layers.{n}.resid_post" for n in self.captured)
+        object.__setattr__(self, "points", points)
+
+    @classmethod
+    def of(cls, home: Path) -> Setting:
+        """Read what :func:`make` wrote."""
+        fields = json.loads((home / _SETTING).read_text(encoding="utf-8"))
+        del fields["points"]
+        return cls(**{**fields, "captured": tuple(fields["captured"])})
+
+
+def make(home: Path, setting: Setting, sets: dict[str, NDArray[np.int64]]) -> None:
+    """Save the model, with a tokenizer of one word a token, and the sets of samples.
+
+    Parameters
+    ----------
+    home
+        Where to.
+    setting
+        Which model.
+    sets
+        By name the samples' lengths, int64 ``[samples]``.
+    """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    (home / _SETTING).write_text(json.dumps(asdict(setting)), encoding="utf-8")
     torch.manual_seed(0)
-    # The checkpoint on the hub has n_ctx, which TransformerLens reads and transformers no longer.
-    config = AutoConfig.for_model("gpt2", n_ctx=CONTEXT)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    config = AutoConfig.for_model(setting.family, **setting.shape)
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, setting.dtype))
     model.save_pretrained(home / MODEL)
-    words = Tokenizer(models.WordLevel({f"t{i}": i for i in range(VOCAB)}, unk_token="t0"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    last = f"t{VOCAB - 1}"
+    words = {f"t{i}": i for i in range(setting.vocab)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="t0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    last = f"t{setting.vocab - 1}"
     names = {"bos_token": last, "eos_token": last, "pad_token": last, "unk_token": "t0"}
-    PreTrainedTokenizerFast(tokenizer_object=words, **names).save_pretrained(home / MODEL)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(home / MODEL)
     rng = np.random.default_rng(0)
-    ragged = rng.lognormal(np.log(MEAN_TOKENS) - SIGMA**2 / 2, SIGMA, SAMPLES)
-    lengths = np.clip(ragged.astype(np.int64), SHORTEST, LONGEST)
-    for name, each in (("ragged", lengths), ("uniform", np.full(FULL, CONTEXT))):
-        offsets = np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
-        ids = rng.integers(0, VOCAB, int(offsets[-1])).astype(np.int32)
+    for name, lengths in sets.items():
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        ids = rng.integers(0, setting.vocab, int(offsets[-1])).astype(np.int32)
         (home / name).mkdir()
         np.save(home / name / "offsets.npy", offsets)
         np.save(home / name / "ids.npy", ids)
         with (home / name / "samples.jsonl").open("w", encoding="utf-8") as file:
             for start, end in pairwise(offsets.tolist()):
                 file.write(json.dumps({"input_ids": ids[start:end].tolist()}) + "\n")
+
+
+def ragged(samples: int, shortest: int, longest: int, mean: int = 64) -> NDArray[np.int64]:
+    """Return lengths as texts have them: log-normal, sigma 0.8, int64 ``[samples]``."""
+    sigma = 0.8
+    drawn = np.random.default_rng(0).lognormal(np.log(mean) - sigma**2 / 2, sigma, samples)
+    return np.clip(drawn.astype(np.int64), shortest, longest)
 
 
 def load(home: Path, name: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -74,16 +130,3 @@ def samples(home: Path, name: str) -> list[Any]:
 
     ids, offsets = load(home, name)
     return [torch.from_numpy(ids[a:b].astype(np.int64)) for a, b in pairwise(offsets.tolist())]
-
-
-def forward_operations(home: Path, name: str) -> float:
-    """Return the additions and multiplications of a pass over a set, head and norms left out.
-
-    Two for each weight of a block and token, and four for each element of the width, and pair of
-    tokens of which one sees the other: scores, and what they weigh.
-    """
-    _, offsets = load(home, name)
-    lengths = np.diff(offsets).astype(np.float64)
-    linear = 2 * 12 * WIDTH**2 * lengths.sum()
-    attention = 4 * WIDTH * (lengths * (lengths + 1) / 2).sum()
-    return float(LAYERS * (linear + attention))

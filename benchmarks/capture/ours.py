@@ -7,16 +7,21 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks._harness import Job
+from mistudio_footprint import DecoderShape, token_budget
 
-from .data import CAPTURED, LAYERS, MODEL, POINTS, THREADS, WIDTH, load
+from .data import MODEL, Setting, load
 
-PRODUCTS, ROWS, INNER = 40, 1024, 4 * WIDTH
-PRODUCT_OPERATIONS = 2.0 * PRODUCTS * ROWS * WIDTH * INNER
-"""Of one run of :func:`products`."""
+if TYPE_CHECKING:
+    import mistudio_activations as ma
+
+PRODUCTS, ROWS = 40, 1024
+GPU_PRODUCTS, GPU_ROWS = 200, 16_384
 
 
 def system(home: Path, name: str) -> Job:
@@ -27,15 +32,16 @@ def system(home: Path, name: str) -> Job:
     from mistudio_client.embedded import EmbeddedStack
     from mistudio_testkit.site import Site
 
-    env = {"TORCH_NUM_THREADS": str(THREADS)}
+    setting = Setting.of(home)
+    env = {"TORCH_NUM_THREADS": str(setting.threads), "MISTUDIO_DEVICE": setting.device}
     stack = EmbeddedStack(home / f"stack-{name}", allow=[home], env=env).start(timeout=300)
     site = Site(stack.url, stack.token)
     model = site.ready_model(home / MODEL, quantization="none")
     dataset = site.upload(home / name / "samples.jsonl")
     body = {
         "dataset_id": dataset["id"],
-        "layer_indices": list(CAPTURED),
-        "dtype": "float32",
+        "layer_indices": list(setting.captured),
+        "dtype": setting.dtype,
         "tokenization": {"column": "input_ids"},
     }
 
@@ -43,7 +49,6 @@ def system(home: Path, name: str) -> Job:
         done = site.extract(model["id"], timeout=600, **body)
         assert done["status"] == "completed", done
         assert not done.get("cached"), "a run must compute"
-        (home / name / "system-store").write_text(done["storage_path"], encoding="utf-8")
         keep = home / name / "system"
 
         def tidy() -> None:
@@ -59,39 +64,46 @@ def system(home: Path, name: str) -> Job:
 
 
 def engine(home: Path, name: str) -> Job:
-    """Return a job that captures into ``home/<set>/engine``, synced and committed."""
+    """Return a job that captures into ``home/<set>/engine`` by shards, synced and committed."""
     import torch
 
     import mistudio_activations as ma
     from mistudio_capture import CaptureModel, capture_shard, give_back_at_once
 
     give_back_at_once()
-    torch.set_num_threads(THREADS)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
     ids, offsets = load(home, name)
-    model, budget = CaptureModel.load(home / MODEL), _budget(home)
-    store = home / name / "engine"
+    model, budget = CaptureModel.load(home / MODEL, setting.device), _budget(home, setting)
+    store, dtype = home / name / "engine", getattr(torch, setting.dtype)
 
-    def job() -> None:
-        shutil.rmtree(store, ignore_errors=True)
+    def shard(index: int, first: int, last: int) -> tuple[ma.ShardFile, dict[str, ma.ShardFile]]:
+        own = ids[offsets[first] : offsets[last]]
+        bounds = offsets[first : last + 1] - offsets[first]
         with ExitStack() as stack:
             writers = {
                 point: stack.enter_context(
-                    ma.ShardWriter(store, point, 0, ids.size, WIDTH, "float32")
+                    ma.ShardWriter(store, point, index, own.size, setting.width, setting.dtype)
                 )
-                for point in POINTS
+                for point in setting.points
             }
             capture_shard(
                 model,
-                ids,
-                offsets,
-                POINTS,
+                own,
+                bounds,
+                setting.points,
                 lambda point, row, rows: writers[point].write(row, rows),
                 token_budget=budget,
-                dtype=torch.float32,
+                dtype=dtype,
             )
-            columns = {point: [writer.close()] for point, writer in writers.items()}
-        tokens = ma.write_tokens(store, 0, ids, offsets, np.arange(len(offsets) - 1))
-        ma.commit(store, columns=columns, token_shards=[tokens], info={})
+            columns = {point: writer.close() for point, writer in writers.items()}
+        return ma.write_tokens(store, index, own, bounds, np.arange(first, last)), columns
+
+    def job() -> None:
+        shutil.rmtree(store, ignore_errors=True)
+        done = [shard(i, *each) for i, each in enumerate(_shards(offsets, setting.shard_tokens))]
+        columns = {point: [files[point] for _, files in done] for point in setting.points}
+        ma.commit(store, columns=columns, token_shards=[tokens for tokens, _ in done], info={})
 
     return job
 
@@ -103,39 +115,93 @@ def bare(home: Path, name: str) -> Job:
     from mistudio_capture import CaptureModel, give_back_at_once, iter_batches
 
     give_back_at_once()
-    torch.set_num_threads(THREADS)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
     ids, offsets = load(home, name)
-    model, budget = CaptureModel.load(home / MODEL), _budget(home)
+    model, budget = CaptureModel.load(home / MODEL, setting.device), _budget(home, setting)
     rows = torch.from_numpy(ids.astype(np.int64))
-    lengths = np.diff(offsets).tolist()
 
     def job() -> None:
-        for start, end in iter_batches(lengths, budget):
-            bounds = (offsets[start : end + 1] - offsets[start]).tolist()
-            pack = rows[offsets[start] : offsets[end]]
-            model.run(pack, bounds, [POINTS[-1]], lambda _point, _rows: None)
+        for first, last in _shards(offsets, setting.shard_tokens):
+            lengths = np.diff(offsets[first : last + 1]).tolist()
+            for start, end in iter_batches(lengths, budget):
+                own = offsets[first + start : first + end + 1]
+                pack = rows[own[0] : own[-1]].to(model.device)
+                bounds = (own - own[0]).tolist()
+                model.run(pack, bounds, [setting.points[-1]], lambda _point, _rows: None)
+        _synchronise(setting.device)
 
     return job
 
 
-def products(_home: Path, _name: str) -> Job:
-    """Return a job of the largest matrix products of the model, and nothing else."""
+def products(home: Path, _name: str) -> Job:
+    """Return a job of matrix products as large as a block's largest, and nothing else."""
     import torch
 
-    torch.set_num_threads(THREADS)
-    left, right = torch.randn(ROWS, WIDTH), torch.randn(WIDTH, INNER)
-    out = torch.empty(ROWS, INNER)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
+    count, rows = (PRODUCTS, ROWS) if setting.device == "cpu" else (GPU_PRODUCTS, GPU_ROWS)
+    how = {"dtype": getattr(torch, setting.dtype), "device": setting.device}
+    left = torch.randn(rows, setting.width, **how)
+    right = torch.randn(setting.width, 4 * setting.width, **how)
+    out = torch.empty(rows, 4 * setting.width, **how)
 
     def job() -> None:
-        for _ in range(PRODUCTS):
+        for _ in range(count):
             torch.mm(left, right, out=out)
+        _synchronise(setting.device)
 
     return job
 
 
-def _budget(home: Path) -> int:
-    from mistudio_footprint import DecoderShape, token_budget
+def product_operations(setting: Setting) -> float:
+    """Return the additions and multiplications of one run of :func:`products`."""
+    count, rows = (PRODUCTS, ROWS) if setting.device == "cpu" else (GPU_PRODUCTS, GPU_ROWS)
+    return 2.0 * count * rows * setting.width * 4 * setting.width
 
-    shape = DecoderShape.from_config(json.loads((home / MODEL / "config.json").read_bytes()))
-    assert shape.layers == LAYERS
-    return token_budget(shape, 1 << 32, "cpu", captured=len(POINTS) * WIDTH)
+
+def forward_operations(home: Path, name: str) -> float:
+    """Return the additions and multiplications of a pass over a set, head and norms left out.
+
+    Two for each weight of a block's matrices and token, and four for each element of the queries
+    and pair of tokens of which one sees the other: the scores, and what they weigh.
+    """
+    shape = _shape(home)
+    lengths = np.diff(load(home, name)[1]).astype(np.float64)
+    linear = 2 * sum(matrix.elements for matrix in shape.layout.matrices) * lengths.sum()
+    attention = 4 * shape.heads * shape.head_dim * (lengths * (lengths + 1) / 2).sum()
+    return float(shape.layers * (linear + attention))
+
+
+def _shards(offsets: NDArray[np.int64], shard_tokens: int) -> list[tuple[int, int]]:
+    """Return first and last sample of each shard, about as the system cuts them."""
+    found, first = [], 0
+    for index in range(1, len(offsets)):
+        full = index == len(offsets) - 1 or offsets[index + 1] - offsets[first] > shard_tokens
+        if full:
+            found.append((first, index))
+            first = index
+    return found
+
+
+def _shape(home: Path) -> DecoderShape:
+    return DecoderShape.from_config(json.loads((home / MODEL / "config.json").read_bytes()))
+
+
+def _budget(home: Path, setting: Setting) -> int:
+    size = 4 if setting.dtype == "float32" else 2
+    return token_budget(
+        _shape(home),
+        1 << 32,
+        setting.device,
+        captured=len(setting.points) * setting.width,
+        compute_bytes=size,
+        store_bytes=size,
+    )
+
+
+def _synchronise(device: str) -> None:
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()

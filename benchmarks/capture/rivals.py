@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .data import CAPTURED, CONTEXT, LONGEST, MODEL, POINTS, THREADS, WIDTH, load, samples
+from .data import MODEL, Setting, load, samples
 
 Job = Any
-BATCH = 32
 
 
 def transformers_hooks(home: Path, name: str) -> Job:
@@ -36,9 +35,13 @@ def _hooked(home: Path, name: str, target: str, order: Any) -> Job:
     import torch
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(THREADS)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
     found = samples(home, name)
-    model = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=torch.float32).eval()
+    dtype = getattr(torch, setting.dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=dtype)
+    model = model.to(setting.device).eval()
+    blocks = model.transformer.h if setting.family == "gpt2" else model.model.layers
     seen: dict[str, Any] = {}
 
     def keep(point: str) -> Any:
@@ -47,39 +50,42 @@ def _hooked(home: Path, name: str, target: str, order: Any) -> Job:
 
         return hook
 
-    for layer, point in zip(CAPTURED, POINTS, strict=True):
-        model.transformer.h[layer].register_forward_hook(keep(point))
+    for layer, point in zip(setting.captured, setting.points, strict=True):
+        blocks[layer].register_forward_hook(keep(point))
     turns = order([len(s) for s in found])
 
     def run(padded: Any, mask: Any) -> dict[str, Any]:
         model(input_ids=padded, attention_mask=mask.long(), use_cache=False)
         return seen
 
-    return _padded_job(home / name / target, found, turns, run)
+    return _padded_job(setting, home / name / target, found, turns, run)
 
 
 def nnsight(home: Path, name: str) -> Job:
-    """A trace that saves three outputs and stops after the last; batches of 32."""
+    """A trace that saves the blocks' outputs and stops after the last; batches of 32."""
     import torch
     from nnsight import LanguageModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    torch.set_num_threads(THREADS)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
     found = samples(home, name)
-    plain = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=torch.float32).eval()
+    dtype = getattr(torch, setting.dtype)
+    plain: Any = AutoModelForCausalLM.from_pretrained(home / MODEL, dtype=dtype)
+    plain = plain.to(setting.device).eval()
     model = LanguageModel(plain, tokenizer=AutoTokenizer.from_pretrained(home / MODEL))
-    blocks = model.transformer.h
+    blocks = model.transformer.h if setting.family == "gpt2" else model.model.layers
 
     def run(padded: Any, mask: Any) -> dict[str, Any]:
         with model.trace({"input_ids": padded, "attention_mask": mask.long()}) as tracer:
-            first = blocks[CAPTURED[0]].output.save()
-            second = blocks[CAPTURED[1]].output.save()
-            third = blocks[CAPTURED[2]].output.save()
+            saved = []
+            for layer in setting.captured:
+                saved.append(blocks[layer].output.save())
             tracer.stop()
-        outputs = [o[0] if isinstance(o, tuple) else o for o in (first, second, third)]
-        return dict(zip(POINTS, outputs, strict=True))
+        outputs = [o[0] if isinstance(o, tuple) else o for o in saved]
+        return dict(zip(setting.points, outputs, strict=True))
 
-    return _padded_job(home / name / "nnsight", found, range(len(found)), run)
+    return _padded_job(setting, home / name / "nnsight", found, range(len(found)), run)
 
 
 def transformer_lens(home: Path, name: str) -> Job:
@@ -88,10 +94,14 @@ def transformer_lens(home: Path, name: str) -> Job:
     from transformer_lens import HookedTransformer
 
     os.chdir(home)
-    torch.set_num_threads(THREADS)
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
     found = samples(home, name)
-    model = HookedTransformer.from_pretrained_no_processing(MODEL, device="cpu")
-    names = {f"blocks.{n}.hook_resid_post": p for n, p in zip(CAPTURED, POINTS, strict=True)}
+    model = HookedTransformer.from_pretrained_no_processing(
+        MODEL, device=setting.device, dtype=getattr(torch, setting.dtype)
+    )
+    points = zip(setting.captured, setting.points, strict=True)
+    names = {f"blocks.{n}.hook_resid_post": point for n, point in points}
 
     def run(padded: Any, mask: Any) -> dict[str, Any]:
         _, cache = model.run_with_cache(
@@ -99,12 +109,12 @@ def transformer_lens(home: Path, name: str) -> Job:
             attention_mask=mask.long(),
             padding_side="right",
             names_filter=list(names),
-            stop_at_layer=CAPTURED[-1] + 1,
+            stop_at_layer=setting.captured[-1] + 1,
             return_type=None,
         )
         return {names[name]: cache[name] for name in names}
 
-    return _padded_job(home / name / "lens", found, range(len(found)), run)
+    return _padded_job(setting, home / name / "lens", found, range(len(found)), run)
 
 
 def sae_lens(home: Path, name: str) -> Job:
@@ -118,13 +128,15 @@ def sae_lens(home: Path, name: str) -> Job:
     os.chdir(home)
     import torch
 
-    torch.set_num_threads(THREADS)
-    ids, _ = load(home, name)
-    length = CONTEXT if name == "uniform" else LONGEST
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
+    ids, offsets = load(home, name)
+    length = int(np.diff(offsets).max())
     rows = ids[: ids.size // length * length].reshape(-1, length)
     dataset = Dataset.from_dict({"input_ids": rows.tolist()})
-    batch = max(n for n in range(1, 1 + min(BATCH, len(rows))) if len(rows) % n == 0)
-    runners = [_runner(home / name / "saelens", n, rows.size, length, batch) for n in CAPTURED]
+    batch = max(n for n in range(1, 1 + min(setting.batch, len(rows))) if len(rows) % n == 0)
+    target = home / name / "saelens"
+    runners = [_runner(setting, target, n, rows.shape, batch) for n in setting.captured]
 
     def job() -> None:
         for config, make in runners:
@@ -134,24 +146,28 @@ def sae_lens(home: Path, name: str) -> Job:
     return job
 
 
-def _runner(target: Path, layer: int, tokens: int, length: int, batch: int) -> tuple[Any, Any]:
+def _runner(
+    setting: Setting, target: Path, layer: int, shape: tuple[int, ...], batch: int
+) -> tuple[Any, Any]:
     from sae_lens import CacheActivationsRunner, CacheActivationsRunnerConfig
     from sae_lens.cache_activations_runner import _mk_activations_store
 
+    tokens, length = shape[0] * shape[1], shape[1]
     config = CacheActivationsRunnerConfig(
         dataset_path="given",
         model_name=MODEL,
         model_batch_size=batch,
         hook_name=f"blocks.{layer}.hook_resid_post",
-        d_in=WIDTH,
+        d_in=setting.width,
         training_tokens=tokens,
         context_size=length,
         new_cached_activations_path=str(target / str(layer)),
         shuffle=False,
-        device="cpu",
+        dtype=setting.dtype,
+        device=setting.device,
         prepend_bos=False,
         streaming=False,
-        buffer_size_gb=tokens * WIDTH * 4 / 1e9 + 1e-6,
+        buffer_size_gb=tokens * setting.width * 4 / 1e9 + 1e-6,
     )
     runner = CacheActivationsRunner(config, override_dataset=_nothing(length))
 
@@ -169,7 +185,9 @@ def _nothing(length: int) -> Any:
     return Dataset.from_dict({"input_ids": [[0] * length]})
 
 
-def _padded_job(target: Path, found: Sequence[Any], turns: Sequence[int], run: Any) -> Job:
+def _padded_job(
+    setting: Setting, target: Path, found: Sequence[Any], turns: Sequence[int], run: Any
+) -> Job:
     """Return a job that runs batches padded on the right and keeps the rows of real tokens."""
     import torch
 
@@ -177,17 +195,21 @@ def _padded_job(target: Path, found: Sequence[Any], turns: Sequence[int], run: A
 
     @torch.no_grad()
     def job() -> None:
-        rows: dict[str, list[Any]] = {point: [None] * len(found) for point in POINTS}
-        for start in range(0, len(found), BATCH):
-            chosen = turns[start : start + BATCH]
+        rows: dict[str, list[Any]] = {point: [None] * len(found) for point in setting.points}
+        for start in range(0, len(found), setting.batch):
+            chosen = turns[start : start + setting.batch]
             padded = torch.nn.utils.rnn.pad_sequence([found[i] for i in chosen], batch_first=True)
             lengths = torch.tensor([len(found[i]) for i in chosen])
             mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
-            outputs = run(padded, mask)
-            for point in POINTS:
+            outputs = run(padded.to(setting.device), mask.to(setting.device))
+            for point in setting.points:
+                host = outputs[point].to("cpu", copy=True)
                 for at, i in enumerate(chosen):
-                    rows[point][i] = outputs[point][at, : len(found[i])].clone()
-        for point in POINTS:
-            np.save(target / f"{point}.npy", torch.cat(rows[point]).numpy())
+                    rows[point][i] = host[at, : len(found[i])]
+        for point in setting.points:
+            # numpy has no bfloat16: its bits are kept.
+            whole = torch.cat(rows[point])
+            bits = whole if whole.dtype is torch.float32 else whole.view(torch.int16)
+            np.save(target / f"{point}.npy", bits.numpy())
 
     return job
