@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +20,9 @@ from .data import MODEL, Setting, load
 
 if TYPE_CHECKING:
     import mistudio_activations as ma
+
+HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+"""As the extractor sets it, before torch is imported."""
 
 PRODUCTS, ROWS = 40, 1024
 GPU_PRODUCTS, GPU_ROWS = 200, 16_384
@@ -65,6 +69,7 @@ def system(home: Path, name: str) -> Job:
 
 def engine(home: Path, name: str) -> Job:
     """Return a job that captures into ``home/<set>/engine`` by shards, synced and committed."""
+    os.environ[HUGE_PAGES] = "1"
     import torch
 
     import mistudio_activations as ma
@@ -110,6 +115,7 @@ def engine(home: Path, name: str) -> Job:
 
 def bare(home: Path, name: str) -> Job:
     """Return a job that runs the same batches to the same depth, and keeps nothing."""
+    os.environ[HUGE_PAGES] = "1"
     import torch
 
     from mistudio_capture import CaptureModel, give_back_at_once, iter_batches
