@@ -26,6 +26,7 @@ from mistudio_testkit.reference import relative_error
 from .conftest import LENGTHS, ModelOf, Shard, captured, shard_of
 
 POINT = "layers.1.resid_post"
+POINTS = ("layers.0.resid_post", POINT, "layers.2.mlp_out")
 
 
 class TestEarlyStop:
@@ -124,6 +125,53 @@ class TestProgress:
 
         run(gpt2, shard, sink)
         assert threads == {"capture-writer"}
+
+    def test_several_threads_write_a_hook_point_each_in_order(
+        self, gpt2: CaptureModel, shard: Shard
+    ) -> None:
+        wrote: dict[str, set[int]] = {}
+        places: dict[str, list[int]] = {}
+        counts: list[int] = []
+
+        def sink(point: str, place: int, _rows: torch.Tensor) -> None:
+            wrote.setdefault(point, set()).add(threading.get_ident())
+            places.setdefault(point, []).append(place)
+
+        capture_shard(
+            gpt2,
+            shard.input_ids,
+            shard.offsets,
+            POINTS,
+            sink,
+            token_budget=40,
+            batch_size=2,
+            dtype=torch.float32,
+            threads=2,
+            on_progress=counts.append,
+        )
+        assert [len(idents) for idents in wrote.values()] == [1] * len(POINTS)
+        assert len(set.union(*wrote.values())) == 2
+        assert all(found == sorted(found) for found in places.values())
+        assert counts == sorted(counts)
+        assert counts[-1] == shard.samples
+
+    def test_an_error_of_one_thread_ends_all(self, gpt2: CaptureModel, shard: Shard) -> None:
+        def sink(point: str, *_: object) -> None:
+            if point == POINTS[-1]:
+                raise OSError("the disk left")
+
+        with pytest.raises(OSError, match="the disk left"):
+            capture_shard(
+                gpt2,
+                shard.input_ids,
+                shard.offsets,
+                POINTS,
+                sink,
+                token_budget=1,
+                dtype=torch.float32,
+                threads=3,
+            )
+        assert "capture-writer" not in {t.name for t in threading.enumerate()}
 
 
 class TestStopping:

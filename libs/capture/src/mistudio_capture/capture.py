@@ -1,85 +1,21 @@
-"""Capture of one shard: forward, gather and cast on the device, write on another thread."""
+"""Capture of one shard: forward, gather and cast on the device, write on other threads."""
 
 from __future__ import annotations
 
-import queue
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .batching import Run, Sample, distinct, iter_batches, runs, tokens_of
+from .batching import Sample, distinct, iter_batches, runs, tokens_of
 from .errors import CaptureCancelled, InputsRefused, OutOfDeviceMemory
 from .model import CaptureModel
-from .scaled import Packed, scale_rows
-from .transfer import Landed, Lane, lane
-
-Sink = Callable[[str, int, Any], None]
-_Rows = tuple[str, list[Run], Landed]
-
-PENDING = 8
-"""Captured tensors and counts that may wait for the disk before the forward pass waits."""
-
-
-class _Writer:
-    """Hands captured rows to the sink on a thread of its own."""
-
-    def __init__(self, sink: Sink, on_progress: Callable[[int], None], *, scaled: bool) -> None:
-        self._sink, self._scaled = sink, scaled
-        self._on_progress = on_progress
-        self._queue: queue.Queue[_Rows | int | None] = queue.Queue(maxsize=PENDING)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="capture-writer", daemon=True)
-        self._thread.start()
-
-    def put(self, item: _Rows | int) -> None:
-        """Queue rows, or the count of samples done after them.
-
-        Waits while too many are pending; raises what the sink raised.
-        """
-        self._raise()
-        self._queue.put(item)
-
-    def end(self) -> None:
-        """Wait until everything is written, or the sink has raised."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def finish(self) -> None:
-        """Wait until everything is written; raises what the sink raised."""
-        self.end()
-        self._raise()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            # After an error the queue is drained, so that the forward pass is not left waiting.
-            try:
-                if self._error is None:
-                    self._take(item)
-            except BaseException as error:  # noqa: BLE001 - raised again where put or finish is
-                self._error = error
-            finally:
-                if not isinstance(item, int):
-                    item[-1].done()
-
-    def _take(self, item: _Rows | int) -> None:
-        if isinstance(item, int):
-            self._on_progress(item)
-            return
-        point, where, landed = item
-        there = landed.wait()
-        rows = Packed(there).rows if self._scaled else there
-        for run in where:
-            self._sink(point, run.place, rows[run.start : run.end])
+from .scaled import scale_rows
+from .transfer import Lane, lane
+from .writing import Sink, Writers
 
 
 def capture_shard(
@@ -92,6 +28,7 @@ def capture_shard(
     token_budget: int,
     dtype: torch.dtype,
     batch_size: int | None = None,
+    threads: int = 1,
     on_progress: Callable[[int], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -111,17 +48,19 @@ def capture_shard(
     hook_points
         Such as ``layers.6.resid_post``.
     sink
-        Called from one other thread with the hook point, the first row and ``[rows, width]`` of
-        ``dtype`` on the CPU, as :class:`~.scaled.ScaledRows` for int8; every row of the shard comes
-        once.
+        Called from other threads, for one hook point always from the same, with the hook point,
+        the first row and ``[rows, width]`` of ``dtype`` on the CPU, as
+        :class:`~.scaled.ScaledRows` for int8; every row of the shard comes once.
     token_budget
         Most tokens of a batch, see ``mistudio_footprint.token_budget``.
     dtype
         Of the rows: a float, or ``torch.int8`` with a scale a row.
     batch_size
         Most samples of a batch.
+    threads
+        That write, beside the forward pass. More than one help where a GPU is ahead of them.
     on_progress
-        Called from the writer's thread with the samples written so far.
+        Called from such a thread with the samples written so far.
     should_stop
         Asked before each batch.
 
@@ -141,7 +80,7 @@ def capture_shard(
     if input_ids.size and not 0 <= int(input_ids.min()) <= int(input_ids.max()) < model.vocab_size:
         raise InputsRefused(f"token ids must lie between 0 and {model.vocab_size - 1}")
     ids = torch.from_numpy(input_ids.astype(np.int64))
-    writer = _Writer(sink, on_progress, scaled=dtype is torch.int8)
+    writers = Writers(sink, on_progress, hook_points, threads, scaled=dtype is torch.int8)
     to_host = lane(model.device, len(hook_points))
     start, done, written, budget, padded = 0, 0, 0, token_budget, not model.packs
     samples = distinct(input_ids, offsets, padded=padded)
@@ -154,7 +93,7 @@ def capture_shard(
                         raise CaptureCancelled
                     batch = samples[start:end]
                     after = written + sum(len(sample.places) for sample in batch)
-                    _batch(model, ids, batch, hook_points, dtype, writer, to_host, after)
+                    _batch(model, ids, batch, hook_points, dtype, writers, to_host, after)
                     done, written = end, after
             except torch.cuda.OutOfMemoryError as error:
                 if end - start == 1:
@@ -167,9 +106,9 @@ def capture_shard(
                 torch.cuda.empty_cache()
     except BaseException:
         # What stopped the forward pass is told, even when the sink fails meanwhile.
-        writer.end()
+        writers.end()
         raise
-    writer.finish()
+    writers.finish()
 
 
 def _batch(
@@ -178,7 +117,7 @@ def _batch(
     batch: Sequence[Sample],
     hook_points: Sequence[str],
     dtype: torch.dtype,
-    writer: _Writer,
+    writers: Writers,
     to_host: Lane,
     samples_written: int,
 ) -> None:
@@ -198,6 +137,6 @@ def _batch(
         model.run(pack, bounds, hook_points, keep)
     # Queued only when everything has succeeded: after an out-of-memory nothing comes twice.
     where = runs(batch)
-    for item in [(point, where, to_host.send(rows)) for point, rows in kept]:
-        writer.put(item)
-    writer.put(samples_written)
+    for point, landed in [(point, to_host.send(rows)) for point, rows in kept]:
+        writers.put(point, where, landed)
+    writers.count(samples_written)

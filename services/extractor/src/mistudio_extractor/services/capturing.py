@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +171,8 @@ def write_rows(
             list(widths),
             sink,
             dtype=getattr(torch, dtype.value),
+            # On a CPU every further thread would only take from the forward pass.
+            threads=1 if model.device.type == "cpu" else max(1, (os.cpu_count() or 1) // 2),
             should_stop=should_stop,
             **how,
         )
