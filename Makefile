@@ -34,6 +34,10 @@ test: setup ## Every check and every test
 families: setup ## Run every family in every format and write docs/families.md
 	@MISTUDIO_FAMILIES=all $(BIN)/pytest -n 0 tests/integration/test_families.py $(ARGS)
 
+.PHONY: faults
+faults: setup ## Kill, fill and cut at every point: what the usual run does at a few
+	@MISTUDIO_FAULTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
+
 .PHONY: unit
 unit: setup ## Only the fast tests, those beside the packages
 	@$(BIN)/pytest -n $(WORKERS) libs services $(ARGS)
