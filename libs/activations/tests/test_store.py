@@ -353,6 +353,34 @@ class TestDamage:
         with pytest.raises(ma.StoreCorrupt, match="00001"):
             ma.open(place).verify()
 
+    def test_each_kind_of_damage_is_told_apart(self, place: Place) -> None:
+        small_store(place)
+        manifest = ma.open(place).manifest
+        files = ma.files_of(manifest)
+        assert list(files) == sorted(files)
+        assert {ma.damage_of(place, path, shard) for path, shard in files.items()} == {None}
+
+        first, second, stats = (
+            f"layers.0.resid_post/{name}"
+            for name in ("00000.safetensors", "00001.safetensors", "stats.json")
+        )
+        place.write(first, place.read(first)[:-1])
+        place.delete([second])
+        place.write(stats, b"{}")
+        found = {path: ma.damage_of(place, path, shard) for path, shard in files.items()}
+        assert {path: what for path, what in found.items() if what} == {
+            first: "size",
+            second: "missing",
+            stats: "content",
+        }
+
+    def test_a_column_that_the_manifest_lacks_is_missing(self, place: Place) -> None:
+        small_store(place)
+        files = ma.files_of(ma.open(place).manifest, ["layers.9.z"])
+        assert [p for p, s in files.items() if ma.damage_of(place, p, s)] == [
+            "layers.9.z/stats.json"
+        ]
+
     def test_a_file_cut_short_is_not_committed(self, place: Place) -> None:
         tokens, files = write_shard(place, 0, [2], {"c": rows_of(2, 3, "float32")}, "float32")
         path = files["c"].path

@@ -2,6 +2,7 @@
 
 from .batches import Batch, Batches, Keep
 from .commit import commit, disk_usage, evict, gc
+from .damage import Damage, damage_of, files_of
 from .errors import (
     ActivationsError,
     ColumnNotFound,
@@ -33,6 +34,7 @@ __all__ = [
     "ColumnEntry",
     "ColumnNotFound",
     "ColumnStats",
+    "Damage",
     "DatasetInfo",
     "Exported",
     "Info",
@@ -54,11 +56,13 @@ __all__ = [
     "UnknownVersion",
     "Windows",
     "commit",
+    "damage_of",
     "disk_usage",
     "evict",
     "export_npy",
     "export_pt",
     "export_saelens",
+    "files_of",
     "gc",
     "hook_name_of",
     "open",

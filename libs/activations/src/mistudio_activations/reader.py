@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .batches import BLOCK_BYTES, BUFFER_BYTES, Batches, Keep, Options
 from .commit import STATS
+from .damage import Damage, damage_of, files_of
 from .errors import ColumnNotFound, StoreCorrupt, StoreNotFound
 from .manifest import ColumnEntry, Manifest, read_manifest
 from .pieces import Pieces
@@ -310,17 +311,21 @@ class ActivationStore:
         StoreCorrupt
             Naming the first file that differs.
         """
-        columns = [s for c in self.manifest.columns.values() for s in c.shards]
-        for shard in [*self.manifest.tokens, *columns]:
-            try:
-                size = self.place.size(shard.path)
-                if size != shard.bytes or self.place.sha256(shard.path) != shard.sha256:
-                    raise StoreCorrupt(f"{shard.path} is not what was written")
-            except FileNotFoundError as error:
-                raise StoreCorrupt(f"{shard.path} is missing") from error
+        for path, shard in files_of(self.manifest).items():
+            found = damage_of(self.place, path, shard)
+            if found is not None:
+                raise StoreCorrupt(f"{path} {_DAMAGED[found]}")
 
     def __repr__(self) -> str:
         return f"<ActivationStore {self.samples} samples, {self.tokens} tokens, {self.columns}>"
+
+
+_DAMAGED: dict[Damage, str] = {
+    "missing": "is missing",
+    "unreadable": "cannot be read",
+    "size": "is not what was written",
+    "content": "is not what was written",
+}
 
 
 def _take(pieces: Pieces, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[Any]:
