@@ -122,8 +122,9 @@ def test_an_extraction_must_name_a_layer() -> None:
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "a\x00b", "a\\b"])
 def test_paths_on_the_wire_stay_inside_their_root(path: str) -> None:
-    with pytest.raises(ValidationError):
-        subjects.RPC_STORE_READ.payload.model_validate({"store_key": "0" * 32, "path": path})
+    for subject, field in ((subjects.RPC_STORE_READ, "path"), (subjects.RPC_STORE_VERIFY, "after")):
+        with pytest.raises(ValidationError, match=field):
+            subject.payload.model_validate({"store_key": "0" * 32, field: path})
 
 
 def test_a_store_key_changes_with_what_decides_the_values_and_with_nothing_else() -> None:

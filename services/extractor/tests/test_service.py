@@ -30,6 +30,7 @@ from mistudio_contracts.rpc import (
     ProbeExtractionRequest,
     ReadStoreFileRequest,
     ReleaseModel,
+    VerifyStoreRequest,
 )
 from mistudio_contracts.states import LoadStage
 from mistudio_contracts.values import Artifact
@@ -392,6 +393,23 @@ class TestStores:
                 assert chunk.total_bytes == file.bytes
             on_disk = (disk.store(order) / file.path).read_bytes()
             assert hashlib.sha256(content).digest() == hashlib.sha256(on_disk).digest()
+
+    async def test_a_flipped_byte_is_found_and_its_file_named(
+        self, catalog: Catalog, disk: Disk, tiny: Artifact
+    ) -> None:
+        order = plan_order(tiny, disk.dataset(ragged_texts(5)))
+        await catalog.extract(order)
+        request = VerifyStoreRequest(store_key=order.store_key, hook_points=POINTS)
+        intact = await catalog.ask(subjects.RPC_STORE_VERIFY, request)
+        assert (intact.next, intact.damaged) == (None, [])
+        assert intact.verified_bytes == intact.total_bytes > 0
+        file = disk.store(order) / POINTS[1] / "00000.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        found = await catalog.ask(subjects.RPC_STORE_VERIFY, request)
+        assert [each.path for each in found.damaged] == [f"{POINTS[1]}/00000.safetensors"]
+        assert "Delete the cache" in found.remedy
 
     @pytest.mark.parametrize("path", ["tokens/skipped.json", "tokens", "other", "tokens/./x"])
     async def test_only_listed_files_are_read(

@@ -308,6 +308,19 @@ class ReadStoreFileRequest(Request):
     length: int = Field(default=1_048_576, ge=1, le=2_097_152)
 
 
+class VerifyStoreRequest(Request):
+    """Compare files with their checksums in the order of their paths, from behind ``after`` on.
+
+    They are the tokens and what belongs to the hook points, all of them for null. No file is begun
+    once the seconds are over, but one is always compared.
+    """
+
+    store_key: Fingerprint
+    hook_points: list[HookPoint] | None = None
+    after: RelativePath | None = None
+    seconds: float = Field(default=2.0, ge=0, le=30)
+
+
 class FileChunk(Value):
     data: str
     total_bytes: int

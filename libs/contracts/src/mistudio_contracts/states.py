@@ -115,6 +115,18 @@ class Dtype(_Str):
         return width * self.itemsize + (4 if self.floating else 8)
 
 
+class Damage(_Str):
+    """What is wrong with a stored file: its ``size`` or its ``content`` is not what was written.
+
+    ``unreadable`` is one that the disk does not give.
+    """
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    SIZE = "size"
+    CONTENT = "content"
+
+
 class Scope(_Str):
     READ = "model:read"
     WRITE = "model:write"

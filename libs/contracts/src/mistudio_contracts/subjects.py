@@ -488,6 +488,14 @@ RPC_STORE_READ = _s(
     "Read a piece of a store's file.",
     rpc.FileChunk,
 )
+RPC_STORE_VERIFY = _s(
+    "rpc.store.{pool}.verify",
+    Kind.REQUEST,
+    rpc.VerifyStoreRequest,
+    ("gateway", "extractor"),
+    "Compare some of a store's files with their checksums.",
+    views.StoreVerification,
+)
 
 CONTROL_RELEASE = _s(
     "control.{pool}.model.release",

@@ -9,6 +9,7 @@ from pydantic import Field
 from .base import Identifier, Percent, UtcDatetime, Value
 from .errors import ErrorBody
 from .states import (
+    Damage,
     DatasetFormat,
     DatasetSource,
     DatasetStatus,
@@ -337,3 +338,24 @@ class StoreFile(Value):
 class StoreFiles(Value):
     store_key: str
     files: list[StoreFile]
+
+
+class DamagedFile(Value):
+    """A file of a store that is not what was written. ``path`` is relative to the store."""
+
+    path: str
+    reason: Damage
+
+
+class StoreVerification(Value):
+    """What reading files of a store and comparing them with their checksums has found."""
+
+    verified_files: int = Field(description="Compared by this answer, the damaged ones included.")
+    verified_bytes: int
+    total_files: int = Field(description="Of the whole cache.")
+    total_bytes: int
+    next: str | None = Field(
+        default=None, description="Ask again with this as `after` for the rest; null at the end."
+    )
+    damaged: list[DamagedFile] = Field(default_factory=list)
+    remedy: str | None = Field(default=None, description="Where a file is damaged.")

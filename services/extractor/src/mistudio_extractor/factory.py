@@ -154,3 +154,4 @@ def _subscribe(
     serve(broker, subjects.RPC_PROBE, extractions.probe, pool=pool)
     serve(broker, subjects.RPC_STORE_FILES, stores.files, pool=pool)
     serve(broker, subjects.RPC_STORE_READ, stores.read, pool=pool)
+    serve(broker, subjects.RPC_STORE_VERIFY, stores.verify, pool=pool)

@@ -1,12 +1,17 @@
-"""Orders and questions about stores: delete, list, read."""
+"""Orders and questions about stores: delete, list, read, verify."""
 
 from __future__ import annotations
 
 import asyncio
 
 from mistudio_contracts import subjects
-from mistudio_contracts.rpc import FileChunk, ListStoreFilesRequest, ReadStoreFileRequest
-from mistudio_contracts.views import StoreFiles
+from mistudio_contracts.rpc import (
+    FileChunk,
+    ListStoreFilesRequest,
+    ReadStoreFileRequest,
+    VerifyStoreRequest,
+)
+from mistudio_contracts.views import StoreFiles, StoreVerification
 from mistudio_contracts.work import EvictStore
 from mistudio_extractor.services.stores import Stores
 from mistudio_servicekit.bus import Publisher
@@ -18,6 +23,7 @@ class StoreHandlers:
 
     def __init__(self, stores: Stores, publisher: Publisher) -> None:
         self._stores, self._publisher = stores, publisher
+        self._verifying = asyncio.Lock()
 
     async def evict(self, order: EvictStore, delivery: Delivery) -> None:
         """Delete stored columns and report the bytes."""
@@ -36,3 +42,9 @@ class StoreHandlers:
     async def read(self, request: ReadStoreFileRequest) -> FileChunk:
         """Read a piece of a store's file."""
         return await asyncio.to_thread(self._stores.read, request)
+
+    async def verify(self, request: VerifyStoreRequest) -> StoreVerification:
+        """Compare some of a store's files with their checksums."""
+        # One at a time: side by side they would take the disk and the threads from captures.
+        async with self._verifying:
+            return await asyncio.to_thread(self._stores.verify, request)

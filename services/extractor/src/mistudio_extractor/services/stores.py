@@ -1,20 +1,41 @@
-"""Reading and deleting what is stored, for other services."""
+"""Reading, verifying and deleting what is stored, for other services."""
 
 from __future__ import annotations
 
 import base64
 import time
 
-from mistudio_activations import Manifest, Place, StoreCorrupt, evict, gc, read_manifest
+from mistudio_activations import (
+    Manifest,
+    Place,
+    StoreCorrupt,
+    UnknownVersion,
+    damage_of,
+    evict,
+    files_of,
+    gc,
+    read_manifest,
+)
 from mistudio_activations.commit import STATS
 from mistudio_activations.places import MANIFEST
 from mistudio_contracts.errors import ErrorCode, ExtractionFailed, InvalidInput, NotFound
 from mistudio_contracts.reports import StoreEvictedReport
-from mistudio_contracts.rpc import FileChunk, ListStoreFilesRequest, ReadStoreFileRequest
-from mistudio_contracts.views import StoreFile, StoreFiles
+from mistudio_contracts.rpc import (
+    FileChunk,
+    ListStoreFilesRequest,
+    ReadStoreFileRequest,
+    VerifyStoreRequest,
+)
+from mistudio_contracts.states import Damage
+from mistudio_contracts.views import DamagedFile, StoreFile, StoreFiles, StoreVerification
 from mistudio_contracts.work import EvictStore
 from mistudio_extractor.storage.bucket import bucket_errors
 from mistudio_extractor.storage.layout import Layout
+
+REMEDY = "Delete the cache, and any other that shows the same, then ask for the extraction again."
+
+MOST_DAMAGED = 1000
+"""Files that one answer names, so that it is no larger than a message may be."""
 
 
 class Stores:
@@ -88,18 +109,83 @@ class Stores:
             eof=request.offset + len(data) >= total,
         )
 
+    @bucket_errors()
+    def verify(self, request: VerifyStoreRequest) -> StoreVerification:
+        """Compare files with what was written, as many as the request's seconds allow.
+
+        A manifest that cannot be read is a damaged file as any other.
+
+        Raises
+        ------
+        NotFound
+            When nothing is visible under the key, or is being deleted.
+        ExtractionFailed
+            When the manifest is of a later version.
+        ServiceUnavailable
+            When the store's bucket does not answer.
+        """
+        until = time.monotonic() + request.seconds
+        store = self._layout.store(request.store_key)
+        try:
+            files = files_of(_read(store), request.hook_points)
+        except StoreCorrupt:
+            return _verified({MANIFEST: 0}, {MANIFEST: 0}, {MANIFEST: Damage.CONTENT})
+        sizes = {path: 0 if shard is None else shard.bytes for path, shard in files.items()}
+        done: dict[str, int] = {}
+        damaged: dict[str, Damage] = {}
+        for path in files:
+            if request.after is not None and path <= request.after:
+                continue
+            found = damage_of(store, path, files[path])
+            if found is not None:
+                damaged[path] = Damage(found)
+            done[path] = sizes[path]
+            if time.monotonic() >= until or len(damaged) >= MOST_DAMAGED:
+                break
+        if damaged:
+            # What was deleted meanwhile is no damage.
+            still = files_of(self._manifest(store), request.hook_points)
+            damaged = {path: found for path, found in damaged.items() if path in still}
+        return _verified(sizes, done, damaged)
+
     def _manifest(self, store: Place) -> Manifest:
         try:
-            manifest = read_manifest(store)
+            return _read(store)
         except StoreCorrupt as error:
             raise ExtractionFailed(
                 "The store's manifest cannot be read.",
                 reason="store_damaged",
                 remedy="Delete the cache and ask for the extraction again.",
             ) from error
-        if manifest is None:
-            raise _gone()
-        return manifest
+
+
+def _read(store: Place) -> Manifest:
+    try:
+        manifest = read_manifest(store)
+    except UnknownVersion as error:
+        raise ExtractionFailed(
+            "The store's manifest is of a later version.",
+            reason="unknown_version",
+            remedy="Run the version of the extractor that wrote the store, or a later one.",
+        ) from error
+    if manifest is None:
+        raise _gone()
+    return manifest
+
+
+def _verified(
+    sizes: dict[str, int], done: dict[str, int], damaged: dict[str, Damage]
+) -> StoreVerification:
+    last = max(done, default="")
+    return StoreVerification(
+        verified_files=len(done),
+        verified_bytes=sum(done.values()),
+        total_files=len(sizes),
+        total_bytes=sum(sizes.values()),
+        next=last if done and last < max(sizes) else None,
+        damaged=[DamagedFile(path=path, reason=damaged[path]) for path in damaged],
+        remedy=REMEDY if damaged else None,
+    )
 
 
 def _visible(manifest: Manifest) -> dict[str, int | None]:
