@@ -6,12 +6,13 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from mistudio_activations import damage_of, files_of, place_of, read_manifest
 from mistudio_contracts import events, rpc, subjects, views
 from mistudio_contracts.base import new_id, utcnow
 from mistudio_contracts.commands import NoSuchLayers, RequestExtraction
 from mistudio_contracts.errors import ErrorCode, InvalidInput, StatusConflict
 from mistudio_contracts.hooks import layer_of
-from mistudio_contracts.states import Dtype, ExtractionStatus, Quantization
+from mistudio_contracts.states import Damage, Dtype, ExtractionStatus, Quantization
 from mistudio_contracts.values import ColumnSummary
 
 from .fake_rows import LAYERS, WIDTH, Handlers, Rows, page, the
@@ -235,6 +236,7 @@ class Caches:
             subjects.RPC_DEVICE_LIST: self._list_devices,
             subjects.RPC_STORE_FILES: self._list_files,
             subjects.RPC_STORE_READ: self._read_file,
+            subjects.RPC_STORE_VERIFY: self._verify,
         }
 
     async def _list_caches(self, asked: rpc.ListCachesRequest) -> views.CachePage:
@@ -288,4 +290,22 @@ class Caches:
             data=base64.b64encode(piece).decode(),
             total_bytes=len(content),
             eof=asked.offset + len(piece) >= len(content),
+        )
+
+    async def _verify(self, asked: rpc.VerifyStoreRequest) -> views.StoreVerification:
+        """Compare one file, so that several answers make a whole."""
+        manifest = read_manifest(self.store)
+        assert manifest is not None
+        files = files_of(manifest, asked.hook_points)
+        path = next(p for p in files if asked.after is None or p > asked.after)
+        shard = files[path]
+        found = damage_of(place_of(self.store), path, shard)
+        return views.StoreVerification(
+            verified_files=1,
+            verified_bytes=shard.bytes if shard else 0,
+            total_files=len(files),
+            total_bytes=sum(s.bytes for s in files.values() if s),
+            next=None if path == max(files) else path,
+            damaged=[views.DamagedFile(path=path, reason=Damage(found))] if found else [],
+            remedy="Delete it." if found else None,
         )

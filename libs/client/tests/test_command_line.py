@@ -485,6 +485,35 @@ class TestActivations:
         np.testing.assert_array_equal(column, values(0)[:10])
         assert np.load(tmp_path / "out/offsets.npy").tolist() == [0, 1, 3, 6, 10]
 
+    def test_verify_says_that_all_is_as_it_was_written(self, mistudio: Run, captured: str) -> None:
+        result = mistudio("activations", "verify", captured)
+
+        assert result.exit_code == 0, result.stderr
+        assert f"{captured}: 8 files" in result.stdout
+        assert "all as they were written" in result.stdout
+        told = parsed(mistudio("activations", "verify", captured, "--json"))
+        assert (told["verified_files"], told["damaged"]) == (8, [])
+
+    def test_verify_fails_for_a_damaged_file_and_names_it_with_its_remedy(
+        self, site: Site, mistudio: Run, captured: str
+    ) -> None:
+        file = site.store / "layers.1.resid_post/00001.safetensors"
+        away = site.store / "away"
+        file.rename(away)
+        try:
+            result = mistudio("activations", "verify", captured)
+            as_json = mistudio("activations", "verify", captured, "--json")
+        finally:
+            away.rename(file)
+
+        assert result.exit_code == as_json.exit_code == 1
+        assert "layers.1.resid_post/00001.safetensors" in result.stdout
+        assert "it is missing" in result.stdout
+        assert "Delete it." in result.stderr
+        assert json.loads(as_json.stdout)["damaged"] == [
+            {"path": "layers.1.resid_post/00001.safetensors", "reason": "missing"}
+        ]
+
     def test_list_and_rm(self, mistudio: Run, captured: str) -> None:
         assert captured in mistudio("activations", "list").stdout
         assert parsed(mistudio("activations", "rm", captured, "--json")) == {"deleted": captured}

@@ -19,6 +19,7 @@ from mistudio_contracts.errors import (
     Unauthorized,
 )
 from mistudio_contracts.states import (
+    Damage,
     DatasetFormat,
     DatasetSource,
     Dtype,
@@ -259,6 +260,32 @@ def test_a_damaged_download_is_refused_and_goes_on_where_it_stopped(
     client.activations.download(cache_id, tmp_path / "out")
 
     assert contents(tmp_path / "out") == contents(site.store)
+
+
+def test_a_cache_is_verified_file_by_file_and_what_is_damaged_is_named(
+    site: Site, client: Client
+) -> None:
+    cache_id = captured(client)
+    seen: list[tuple[int, int]] = []
+    intact = client.activations.verify(cache_id, on_progress=lambda *n: seen.append(n))
+
+    assert (intact.damaged, intact.remedy, intact.next) == ([], None, None)
+    assert (intact.verified_files, intact.verified_bytes) == (intact.total_files, seen[-1][1])
+    assert len(seen) == intact.total_files
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+    file = site.store / "layers.0.resid_post/00000.safetensors"
+    whole = file.read_bytes()
+    try:
+        file.write_bytes(whole[:-1] + b"?")
+        damaged = client.activations.verify(cache_id)
+    finally:
+        file.write_bytes(whole)
+
+    assert [(f.path, f.reason) for f in damaged.damaged] == [
+        ("layers.0.resid_post/00000.safetensors", Damage.CONTENT)
+    ]
+    assert (damaged.verified_files, damaged.remedy) == (intact.total_files, "Delete it.")
 
 
 def test_a_download_overwrites_nothing(client: Client, tmp_path: Path) -> None:

@@ -175,6 +175,9 @@ def _usual() -> dict[str, Answer]:
         "rpc.store.{pool}.files": lambda r: views.StoreFiles(
             store_key=r.store_key, files=[views.StoreFile(path="manifest.json", bytes=2)]
         ),
+        "rpc.store.{pool}.verify": lambda r: views.StoreVerification(
+            verified_files=1, verified_bytes=2, total_files=3, total_bytes=6, next="a/1"
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""``client.activations``: list, download and delete activation caches."""
+"""``client.activations``: list, verify, download and delete activation caches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.values import RelativePath
-from mistudio_contracts.views import Cache, CachePage, StoreFile, StoreFiles
+from mistudio_contracts.views import Cache, CachePage, StoreFile, StoreFiles, StoreVerification
 
 from .datasets import OnBytes
 from .errors import Corrupted, InvalidArgument
@@ -64,6 +64,39 @@ class Activations:
     def files(self, cache_id: str) -> StoreFiles:
         """Return the names and sizes of the store's files."""
         return self._transport.get(StoreFiles, f"/activations/{cache_id}/files")
+
+    def verify(self, cache_id: str, *, on_progress: OnBytes | None = None) -> StoreVerification:
+        """Have the cache's files read where they lie and compared with what was written.
+
+        Parameters
+        ----------
+        cache_id
+            Which cache.
+        on_progress
+            Called with bytes done and bytes in all, every few seconds; what it raises ends it.
+
+        Returns
+        -------
+        StoreVerification
+            Of all files. ``damaged`` names those that differ, ``remedy`` says what mends them.
+        """
+        files = size = 0
+        damaged = []
+        after = remedy = None
+        while True:
+            part = self._transport.post(
+                StoreVerification, f"/activations/{cache_id}/verify", after=after
+            )
+            files += part.verified_files
+            size += part.verified_bytes
+            damaged += part.damaged
+            remedy = remedy or part.remedy
+            if on_progress is not None:
+                on_progress(size, part.total_bytes)
+            if part.next is None:
+                found = {"verified_files": files, "verified_bytes": size}
+                return part.model_copy(update={**found, "damaged": damaged, "remedy": remedy})
+            after = part.next
 
     def download(
         self,

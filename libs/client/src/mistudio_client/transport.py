@@ -88,13 +88,18 @@ class Transport:
         answer = self._repeated(lambda: self._send("GET", path))
         return _read(view, answer), answer.headers.get("ETag", "")
 
-    def post(self, view: type[View], path: str, body: Params | None = None) -> View:
-        """Send a JSON body with a fresh Idempotency-Key, so that a repeat does nothing twice."""
+    def post(self, view: type[View], path: str, body: Params | None = None, **params: Any) -> View:
+        """Send a JSON body with a fresh Idempotency-Key, so that a repeat does nothing twice.
+
+        Parameters of the query that are None are left out.
+        """
         headers = {"Idempotency-Key": secrets.token_hex(16)}
         return _read(
             view,
             self._repeated(
-                lambda: self._send("POST", path, json=dict(body or {}), headers=headers)
+                lambda: self._send(
+                    "POST", path, json=dict(body or {}), headers=headers, params=_given(params)
+                )
             ),
         )
 

@@ -35,6 +35,9 @@ class GatewaySettings(ServiceSettings):
     register_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Registering a model reads its config from the hub first."
     )
+    verify_timeout_seconds: float = Field(
+        default=50.0, gt=0, description="Within it the largest file of a store is read."
+    )
     socket_auth_seconds: float = Field(default=5.0, gt=0)
     socket_backlog_bytes: int = Field(
         default=MIB, ge=1024, description="A WebSocket client behind by more is sent away."

@@ -1,4 +1,4 @@
-"""``mistudio activations``: show, export and delete captured activations."""
+"""``mistudio activations``: show, verify, export and delete captured activations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mistudio_client.export import Format
+from mistudio_contracts.states import Damage
 from mistudio_contracts.values import ColumnSummary
 from mistudio_contracts.views import Cache
 
@@ -15,9 +16,9 @@ from . import human, output
 from .hooks import shape, short
 from .options import AsJson, Yes, group
 from .progress import ByteBar
-from .session import connected
+from .session import Status, connected
 
-app = group("Show, export and delete captured activations.")
+app = group("Show, verify, export and delete captured activations.")
 
 Reference = Annotated[str, typer.Argument(metavar="CACHE", help="Its id.")]
 
@@ -99,6 +100,29 @@ def show(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def verify(ctx: typer.Context, cache: Reference, as_json: AsJson = False) -> None:
+    """Compare a cache's files with their SHA-256 where they lie; exit status 1 if one differs."""
+    with connected(ctx) as client:
+        with ByteBar(f"Verifying {cache}", quiet=as_json) as bar:
+            found = client.activations.verify(cache, on_progress=bar)
+        if as_json:
+            output.print_json(found)
+        elif found.damaged:
+            output.table(
+                ("damaged file", "what is wrong"),
+                ((each.path, _WRONG[each.reason]) for each in found.damaged),
+            )
+            output.note(found.remedy or "")
+        else:
+            output.print_text(
+                f"{cache}: {found.verified_files} files, {human.size(found.verified_bytes)}, "
+                "all as they were written."
+            )
+        if found.damaged:
+            raise typer.Exit(Status.ERROR)
+
+
+@app.command()
 def export(
     ctx: typer.Context,
     cache: Reference,
@@ -163,6 +187,14 @@ def rm(ctx: typer.Context, cache: Reference, yes: Yes = False, as_json: AsJson =
             output.print_json({"deleted": cache})
         else:
             output.print_text(f"Deleted {cache}.")
+
+
+_WRONG = {
+    Damage.MISSING: "it is missing",
+    Damage.UNREADABLE: "the disk does not give it",
+    Damage.SIZE: "it has another size than was written",
+    Damage.CONTENT: "it has another content than was written",
+}
 
 
 def _error(column: ColumnSummary) -> str:

@@ -20,11 +20,13 @@ from mistudio_contracts.subjects import (
     RPC_CACHE_GET,
     RPC_CACHE_LIST,
     RPC_STORE_FILES,
+    RPC_STORE_VERIFY,
 )
-from mistudio_contracts.views import Cache, CachePage, StoreFiles
+from mistudio_contracts.views import Cache, CachePage, StoreFiles, StoreVerification
 from mistudio_gateway.context import Gateway
 from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import (
+    AfterFile,
     CacheId,
     Caller,
     DatasetFilter,
@@ -146,6 +148,26 @@ async def download_file(
         status_code=206 if asked else 200,
         media_type="application/octet-stream",
         headers=headers,
+    )
+
+
+@operations.add("POST", "/api/activations/{cache_id}/verify", scope=Scope.READ, errors=(NO_CACHE,))
+async def verify_cache(
+    here: Here, caller: Caller, cache_id: CacheId, after: AfterFile = None
+) -> StoreVerification:
+    """Read a cache's files where they lie and compare them with what was written.
+
+    An answer is of some of them, about two seconds' worth; ask again until ``next`` is null.
+    """
+    cache = await _get(here, caller.subject, cache_id)
+    request = rpc.VerifyStoreRequest(
+        store_key=cache.store_key, hook_points=cache.hook_points, after=after
+    )
+    return await here.catalog.ask(
+        RPC_STORE_VERIFY,
+        request,
+        StoreVerification,
+        timeout=here.settings.verify_timeout_seconds,
     )
 
 

@@ -39,6 +39,10 @@ ExtractionId = Annotated[Identifier, Path(examples=["ext_3f9a1c2b7d"])]
 DatasetId = Annotated[Identifier, Path(examples=["ds_prose_3f9a1c2b7d"])]
 CacheId = Annotated[Identifier, Path(examples=["act_3f9a1c2b7d"])]
 FilePath = Annotated[RelativePath, Path(examples=["layers.6.resid_post/00000.safetensors"])]
+AfterFile = Annotated[
+    RelativePath | None,
+    Query(description="The answer before's `next`.", examples=["tokens/00000.safetensors"]),
+]
 
 Limit = Annotated[
     int,
