@@ -76,19 +76,22 @@ def used_bytes(fleet: Fleet) -> int:
 
 def test_extractors_that_come_and_go_change_only_the_speed(fleet: Fleet, work: Work) -> None:
     work.forget()
-    fleet.start("b")
     with work.site.frames() as frames:
         extraction_id = work.start()
-        while "dev_b" not in captured_by(fleet.stack, extraction_id):
-            frames.until(SHARD, extraction_id=extraction_id)
-        fleet.start("c")
-        while "dev_c" not in captured_by(fleet.stack, extraction_id):
-            frames.until(SHARD, extraction_id=extraction_id)
-        fleet.leave("b")
-        # It finished its shard or gave it back: nobody waits for one that is gone.
-        assert queue(fleet.stack).in_hand <= len(fleet.pids)
         frames.until(SHARD, extraction_id=extraction_id)
-        fleet.kill("c")
+        # Who was there first stands still, so that there is work left for those that join.
+        with fleet.paused("a"):
+            fleet.start("b")
+            while "dev_b" not in captured_by(fleet.stack, extraction_id):
+                frames.until(SHARD, extraction_id=extraction_id)
+            with fleet.paused("b"):
+                fleet.start("c")
+                while "dev_c" not in captured_by(fleet.stack, extraction_id):
+                    frames.until(SHARD, extraction_id=extraction_id)
+            fleet.leave("b")
+            # It finished its shard or gave it back: nobody waits for one that is gone.
+            assert queue(fleet.stack).in_hand <= len(fleet.pids)
+            fleet.kill("c")
         done = work.end(frames, extraction_id)
         told = Counter(f["data"]["shard_index"] for f in frames.seen if f["type"] == SHARD)
     work.check(done, "several extractors")

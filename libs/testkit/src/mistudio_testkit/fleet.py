@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,16 @@ class Fleet:
     def leave(self, name: str) -> None:
         """Ask an extractor to end, with SIGTERM; returns when it has."""
         self._end(name, signal.SIGTERM)
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Let an extractor stand still while the block runs, as a host that swaps does."""
+        process = psutil.Process(self.pids[name])
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
 
     def checksums(self, storage_path: str) -> dict[str, list[str]]:
         """Verify a store where the extractors see it, and return its checksums."""

@@ -76,6 +76,8 @@ class Work:
         """Wait for its end and return it."""
         if not over(frames, extraction_id):
             frames.until(*EXTRACTION_DONE, extraction_id=extraction_id, timeout=PATIENCE)
+        # What was killed meanwhile may be on its way back.
+        self.fleet.stack.wait_ready(PATIENCE)
         return self.site.ask("GET", f"/extractions/{extraction_id}")
 
     def check(self, done: Json, told: str) -> None:
