@@ -199,6 +199,8 @@ def main() -> None:
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("There is no CUDA GPU here; --device cpu --small walks without one.")
     subprocess.run([ROOT / "deploy" / "dev" / "peers"], check=True)
+    # Every model lies here: nobody need ask a hub for one.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     gpt2, llama = GPT2, LLAMA
     if asked.small:
         gpt2, llama = small(gpt2, asked.device), small(llama, asked.device)
