@@ -133,7 +133,7 @@ def stop_somewhere(s3: S3Server, objects: int, seed: int) -> None:
 def ends_as_if_nothing_had_been(bucket: Site, whole: Whole, extraction_id: str) -> bool:
     """Compare an extraction's store; tell whether it failed, and was complete when asked again."""
     done = bucket.ask("GET", f"/extractions/{extraction_id}")
-    failed = done["status"] == "failed"
+    failed: bool = done["status"] == "failed"
     if failed:
         assert done["error"]["code"] == "SERVICE_UNAVAILABLE"
         assert done["error"]["details"]["reason"] == "store_unreachable"
