@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
-from mistudio_testkit.faults import PATIENCE, hurry, kill
+from mistudio_testkit.faults import EVERY, PATIENCE, hurry, kill
 from mistudio_testkit.fleet import Fleet
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.repeated import Work, captured_by, over, queue
@@ -28,9 +28,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.faults]
 
 SEED = int(os.environ.get("MISTUDIO_FAULT_SEED", secrets.randbelow(2**32)))
 """Of every random point here; a failure names it, and it is taken from the environment."""
-
-EVERY = os.environ.get("MISTUDIO_FAULTS") == "all"
-"""``make faults`` strikes at every point, the usual run at a few of them."""
 
 MIB = 1024 * 1024
 DISK = 96 * MIB
