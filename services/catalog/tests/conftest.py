@@ -68,7 +68,7 @@ def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
         nats_url=nats_url,
         health_port=0,
         load_requests_per_hour=1000,
-        inspect_seconds=2.0,
+        inspect_seconds=5.0,
     )
 
 

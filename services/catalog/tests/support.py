@@ -103,6 +103,7 @@ class World:
             self._tasks.append(asyncio.create_task(self._follow(names)))
         control = await client.subscribe("control.>")
         self._tasks.append(asyncio.create_task(self._follow(control)))
+        await client.flush()  # The server knows of every subscription before it is asked anything.
 
     async def _follow(self, subscription: Any) -> None:
         async for message in subscription.messages:
