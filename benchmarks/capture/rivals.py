@@ -64,7 +64,7 @@ def _hooked(home: Path, name: str, target: str, order: Any) -> Job:
 def nnsight(home: Path, name: str) -> Job:
     """A trace that saves the blocks' outputs and stops after the last; batches of 32."""
     import torch
-    from nnsight import LanguageModel
+    from nnsight import LanguageModel, save
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     setting = Setting.of(home)
@@ -78,9 +78,10 @@ def nnsight(home: Path, name: str) -> Job:
 
     def run(padded: Any, mask: Any) -> dict[str, Any]:
         with model.trace({"input_ids": padded, "attention_mask": mask.long()}) as tracer:
-            saved = []
+            # The list itself must be saved: names that the trace binds are else lost with it.
+            saved = save([])
             for layer in setting.captured:
-                saved.append(blocks[layer].output.save())
+                saved.append(blocks[layer].output)
             tracer.stop()
         outputs = [o[0] if isinstance(o, tuple) else o for o in saved]
         return dict(zip(setting.points, outputs, strict=True))
