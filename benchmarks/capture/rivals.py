@@ -62,7 +62,16 @@ def _hooked(home: Path, name: str, target: str, order: Any) -> Job:
 
 
 def nnsight(home: Path, name: str) -> Job:
-    """A trace that saves the blocks' outputs and stops after the last; batches of 32."""
+    """A trace that saves the blocks' outputs, as its guide shows; batches of 32."""
+    return _nnsight(home, name, "nnsight", stop=False)
+
+
+def nnsight_stopped(home: Path, name: str) -> Job:
+    """The same, stopped by hand after the last block: no norm and no head."""
+    return _nnsight(home, name, "nnsight-stopped", stop=True)
+
+
+def _nnsight(home: Path, name: str, target: str, *, stop: bool) -> Job:
     import torch
     from nnsight import LanguageModel, save
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -82,15 +91,25 @@ def nnsight(home: Path, name: str) -> Job:
             saved = save([])
             for layer in setting.captured:
                 saved.append(blocks[layer].output)
-            tracer.stop()
+            if stop:
+                tracer.stop()
         outputs = [o[0] if isinstance(o, tuple) else o for o in saved]
         return dict(zip(setting.points, outputs, strict=True))
 
-    return _padded_job(setting, home / name / "nnsight", found, range(len(found)), run)
+    return _padded_job(setting, home / name / target, found, range(len(found)), run)
 
 
 def transformer_lens(home: Path, name: str) -> Job:
-    """``HookedTransformer.run_with_cache`` with a filter, stopped after the last block."""
+    """``HookedTransformer.run_with_cache`` with a filter, as its guide shows."""
+    return _transformer_lens(home, name, "lens", stop=False)
+
+
+def transformer_lens_stopped(home: Path, name: str) -> Job:
+    """The same, stopped by hand after the last block: no norm and no head."""
+    return _transformer_lens(home, name, "lens-stopped", stop=True)
+
+
+def _transformer_lens(home: Path, name: str, target: str, *, stop: bool) -> Job:
     import torch
     from transformer_lens import HookedTransformer
 
@@ -110,12 +129,12 @@ def transformer_lens(home: Path, name: str) -> Job:
             attention_mask=mask.long(),
             padding_side="right",
             names_filter=list(names),
-            stop_at_layer=setting.captured[-1] + 1,
+            stop_at_layer=setting.captured[-1] + 1 if stop else None,
             return_type=None,
         )
         return {names[name]: cache[name] for name in names}
 
-    return _padded_job(setting, home / name / "lens", found, range(len(found)), run)
+    return _padded_job(setting, home / name / target, found, range(len(found)), run)
 
 
 def sae_lens(home: Path, name: str) -> Job:
