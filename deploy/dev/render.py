@@ -22,7 +22,7 @@ from internals import page as internals_page
 from mistudio_activations import MANIFEST_SCHEMA
 from mistudio_contracts import CONTRACT_VERSION, subjects, topology
 from mistudio_contracts.errors import ErrorCode
-from mistudio_contracts.schemas import breaking_changes, payload_schemas
+from mistudio_contracts.schemas import breaking_changes, frames_schema, payload_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
@@ -172,6 +172,7 @@ def rendered() -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as scratch:
         files[CONTRACTS / "asyncapi.yaml"] = asyncapi(Path(scratch))
     files[CONTRACTS / "openapi.json"] = openapi()
+    files[CONTRACTS / "frames.json"] = _json(frames_schema())
     files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()
     files[ROOT / "infra" / "nats" / "accounts.conf"] = render_accounts()

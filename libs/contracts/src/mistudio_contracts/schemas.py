@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,46 @@ def payload_schemas() -> dict[str, Schema]:
     kinds |= set(OTHER)
     found = {kind.__name__.replace("[", "_").rstrip("]"): _schema(kind) for kind in kinds}
     return dict(sorted(found.items()))
+
+
+def frames_schema() -> Schema:
+    """Return the JSON Schema of whatever the WebSocket sends, one alternative a type of frame."""
+    payloads: dict[str, set[str]] = {}
+    definitions: Schema = {}
+    for subject, frame_type in frames.FRAME_TYPES.items():
+        payload = subjects.BY_PATTERN[subject].payload
+        schema = payload.model_json_schema(mode="serialization", ref_template="#/$defs/{model}")
+        definitions |= schema.pop("$defs", {})
+        definitions[payload.__name__] = schema
+        payloads.setdefault(frame_type, set()).add(payload.__name__)
+    alternatives: list[Schema] = []
+    for frame_type, names in payloads.items():
+        data = [{"$ref": f"#/$defs/{name}"} for name in sorted(names)]
+        alternatives.append(
+            {
+                "type": "object",
+                "title": f"{''.join(w.title() for w in re.split('[:_]', frame_type))}Frame",
+                "properties": {
+                    "id": {"type": ["integer", "null"]},
+                    "type": {"const": frame_type},
+                    "data": data[0] if len(data) == 1 else {"anyOf": data},
+                },
+                "required": ["id", "type", "data"],
+                "additionalProperties": False,
+            }
+        )
+    for kind in (frames.Subscribed, frames.ErrorFrame):
+        schema = kind.model_json_schema(mode="serialization", ref_template="#/$defs/{model}")
+        definitions |= schema.pop("$defs", {})
+        definitions[kind.__name__] = schema
+        alternatives.append({"$ref": f"#/$defs/{kind.__name__}"})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ServerFrame",
+        "x-contract-version": CONTRACT_VERSION,
+        "oneOf": alternatives,
+        "$defs": dict(sorted(definitions.items())),
+    }
 
 
 def _schema(kind: type[BaseModel]) -> Schema:

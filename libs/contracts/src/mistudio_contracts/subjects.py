@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from . import commands as c
 from . import events as e
 from . import reports as r
-from . import rpc, views
+from . import looking, rpc, views
 from . import work as w
 from .values import ModelFacts
 
@@ -440,6 +440,14 @@ RPC_CACHE_EVICT = _s(
     "Delete a cache.",
     rpc.Done,
 )
+RPC_TOKEN_LENGTHS = _s(
+    "rpc.catalog.dataset.token_lengths",
+    Kind.REQUEST,
+    looking.TokenLengthsRequest,
+    _ASK,
+    "Tell how long a dataset's rows are in a model's tokens.",
+    looking.TokenLengths,
+)
 RPC_DEVICE_LIST = _s(
     "rpc.catalog.device.list",
     Kind.REQUEST,
@@ -495,6 +503,39 @@ RPC_STORE_VERIFY = _s(
     ("gateway", "extractor"),
     "Compare some of a store's files with their checksums.",
     views.StoreVerification,
+)
+
+RPC_STORE_NORMS = _s(
+    "rpc.store.{pool}.norms",
+    Kind.REQUEST,
+    looking.NormsRequest,
+    ("gateway", "extractor"),
+    "Tell mean norms by hook point and position.",
+    looking.Norms,
+)
+RPC_STORE_HEAT_MAP = _s(
+    "rpc.store.{pool}.heat_map",
+    Kind.REQUEST,
+    looking.HeatMapRequest,
+    ("gateway", "extractor"),
+    "Tell a number for each token of some samples.",
+    looking.HeatMap,
+)
+RPC_STORE_TOP_TOKENS = _s(
+    "rpc.store.{pool}.top_tokens",
+    Kind.REQUEST,
+    looking.TopTokensRequest,
+    ("gateway", "extractor"),
+    "Tell the tokens where a number is largest.",
+    looking.TopTokens,
+)
+RPC_COUNT_TOKENS = _s(
+    "rpc.extractor.{pool}.dataset.count_tokens",
+    Kind.REQUEST,
+    looking.CountTokensRequest,
+    ("catalog", "extractor"),
+    "Count the tokens of a dataset's rows.",
+    looking.TokenLengths,
 )
 
 CONTROL_RELEASE = _s(

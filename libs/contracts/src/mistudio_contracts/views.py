@@ -19,6 +19,7 @@ from .states import (
     LoadStage,
     ModelStatus,
     Quantization,
+    Scope,
     Source,
 )
 from .values import ColumnSummary, Fidelity, FloatDtype, QuantizationOptions, Skipped, Tokenization
@@ -359,3 +360,21 @@ class StoreVerification(Value):
     )
     damaged: list[DamagedFile] = Field(default_factory=list)
     remedy: str | None = Field(default=None, description="Where a file is damaged.")
+
+
+class WhoAmI(Value):
+    """Whose token this is, and what it allows; scopes that others imply are among them."""
+
+    subject: str
+    scopes: list[Scope]
+    expires_at: UtcDatetime
+    version: str = Field(description="Of miStudio.")
+
+
+class DownloadLink(Value):
+    """Where a cache can be downloaded without a header, once its time has not passed."""
+
+    url: str = Field(description="A path of this gateway.")
+    file_name: str
+    bytes: int = Field(ge=0, description="Of the archive.")
+    expires_at: UtcDatetime

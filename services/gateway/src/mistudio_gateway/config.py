@@ -38,6 +38,9 @@ class GatewaySettings(ServiceSettings):
     verify_timeout_seconds: float = Field(
         default=50.0, gt=0, description="Within it the largest file of a store is read."
     )
+    look_timeout_seconds: float = Field(
+        default=20.0, gt=0, description="Reading enough of a store for a picture of it."
+    )
     socket_auth_seconds: float = Field(default=5.0, gt=0)
     socket_backlog_bytes: int = Field(
         default=MIB, ge=1024, description="A WebSocket client behind by more is sent away."

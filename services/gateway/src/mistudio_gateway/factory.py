@@ -18,7 +18,19 @@ from mistudio_servicekit.tasks import cancel
 
 from .config import GatewaySettings
 from .context import Gateway
-from .handlers import caches, datasets, devices, estimates, extractions, health, models, web
+from .handlers import (
+    access,
+    archives,
+    caches,
+    datasets,
+    devices,
+    estimates,
+    extractions,
+    health,
+    looking,
+    models,
+    web,
+)
 from .handlers.socket import events_socket
 from .metrics import Metrics
 from .rest import errors, openapi
@@ -35,7 +47,10 @@ OPERATIONS = (
     extractions.operations,
     datasets.operations,
     caches.operations,
+    looking.operations,
+    archives.operations,
     devices.operations,
+    access.operations,
 )
 ALLOWED_METHODS = ("GET", "POST", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
@@ -136,6 +151,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     errors.install(app)
     for operations in OPERATIONS:
         operations.install(app)
+    archives.install(app)
     health.install(app)
     app.add_api_websocket_route("/ws", events_socket)
     web.install(app, settings.web_dir)

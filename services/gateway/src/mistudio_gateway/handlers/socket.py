@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import jwt
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -13,7 +12,7 @@ from mistudio_contracts.errors import ErrorBody, MiStudioError, Unauthorized
 from mistudio_contracts.frames import Authenticate, ErrorFrame
 from mistudio_contracts.states import Scope
 from mistudio_gateway.context import Gateway
-from mistudio_gateway.rest.auth import authorize, verify
+from mistudio_gateway.rest.auth import authorize, expiry_of, verify
 
 from .session import TRY_LATER, Session
 
@@ -46,7 +45,7 @@ async def events_socket(websocket: WebSocket) -> None:
     if len(clients) >= here.settings.socket_clients:
         await websocket.close(TRY_LATER, "too many clients")
         return
-    session = Session(websocket, here, lifetime_of(token))
+    session = Session(websocket, here, max(0.0, expiry_of(token) - time.time()))
     clients.add(session)
     here.metrics.clients.set(len(clients))
     try:
@@ -54,12 +53,6 @@ async def events_socket(websocket: WebSocket) -> None:
     finally:
         clients.discard(session)
         here.metrics.clients.set(len(clients))
-
-
-def lifetime_of(token: str) -> float:
-    """Return for how many seconds a verified token is still good."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return max(0.0, float(claims["exp"]) - time.time())
 
 
 async def _token(websocket: WebSocket, offered: list[str], seconds: float) -> str:

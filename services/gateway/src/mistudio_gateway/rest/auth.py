@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jwt
+
 from mistudio_contracts.errors import Forbidden, Unauthorized
 from mistudio_contracts.states import Scope
 from mistudio_servicekit.auth import Principal, verify_token
@@ -26,6 +28,17 @@ def authenticate(header: str | None, secret: str) -> Principal:
     Unauthorized
         When there is none, or it is not a valid bearer token.
     """
+    return verify(token_of(header), secret)
+
+
+def token_of(header: str | None) -> str:
+    """Return the token that an Authorization header holds, not yet verified.
+
+    Raises
+    ------
+    Unauthorized
+        When there is none, or no bearer token.
+    """
     if header is None:
         raise Unauthorized(
             "An access token is needed.",
@@ -39,7 +52,7 @@ def authenticate(header: str | None, secret: str) -> Principal:
             reason="invalid",
             remedy="Send the header Authorization: Bearer <token>.",
         )
-    return verify(token.strip(), secret)
+    return token.strip()
 
 
 def verify(token: str, secret: str) -> Principal:
@@ -56,6 +69,12 @@ def verify(token: str, secret: str) -> Principal:
     if not 0 < len(principal.subject) <= MOST_SUBJECT_CHARACTERS:
         raise Unauthorized("The access token names nobody.", reason="invalid")
     return principal
+
+
+def expiry_of(token: str) -> float:
+    """Return when a verified token ends, in seconds since the epoch."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return float(claims["exp"])
 
 
 def authorize(principal: Principal, needed: Scope) -> None:

@@ -8,7 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from mistudio_contracts.base import Identifier
 from mistudio_contracts.commands import HookPoints
+from mistudio_contracts.hooks import HookPoint
 from mistudio_contracts.layers import LIST, TEXT, LayersText, ListOrText
+from mistudio_contracts.looking import MOST_SAMPLES, MOST_TOKENS, MOST_WIDTH, Along, Component
 from mistudio_contracts.rpc import ModelIdentifier, Name
 from mistudio_contracts.states import BlockKind, DatasetFormat, Dtype, Quantization, Source
 from mistudio_contracts.values import QuantizationOptions, Tokenization
@@ -187,3 +189,38 @@ class RegisterDataset(RestBody):
     split: str = Field(default="train", min_length=1, max_length=100)
     subset: str | None = Field(default=None, max_length=200)
     revision: str | None = Field(default=None, max_length=200)
+
+
+class AlongOptions(Along):
+    """What to measure of each row: one component, its product with a vector, or its L2 norm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    neuron: Annotated[Integer, Field(ge=0, lt=MOST_WIDTH)] | None = Field(
+        default=None, description="The component of the row with this index."
+    )
+    direction: (
+        Annotated[
+            list[Annotated[Component, BeforeValidator(_no_coercion)]],
+            Field(min_length=1, max_length=MOST_WIDTH),
+        ]
+        | None
+    ) = Field(default=None, description="As wide as the rows, and not all zeros.")
+
+
+class ShowHeatMap(RestBody):
+    """Which tokens to show, and by what."""
+
+    hook_point: HookPoint = Field(examples=["layers.6.resid_post"])
+    along: AlongOptions = AlongOptions()
+    first_sample: Annotated[Integer, Field(ge=0, le=MOST)] = 0
+    samples: Annotated[Integer, Field(ge=1, le=MOST_SAMPLES)] = 8
+
+
+class FindTopTokens(RestBody):
+    """Which tokens to find, and by what."""
+
+    hook_point: HookPoint = Field(examples=["layers.6.resid_post"])
+    along: AlongOptions = AlongOptions()
+    count: Annotated[Integer, Field(ge=1, le=MOST_TOKENS)] = 20
+    least: Boolean = False

@@ -1,0 +1,109 @@
+"""Looking into what is stored, and how long a dataset's rows are: figures for pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from mistudio_contracts import looking, rpc
+from mistudio_contracts.base import Identifier
+from mistudio_contracts.errors import ErrorCode
+from mistudio_contracts.states import Scope
+from mistudio_contracts.subjects import (
+    RPC_CACHE_GET,
+    RPC_STORE_HEAT_MAP,
+    RPC_STORE_NORMS,
+    RPC_STORE_TOP_TOKENS,
+    RPC_TOKEN_LENGTHS,
+)
+from mistudio_contracts.views import Cache
+from mistudio_gateway.context import Gateway
+from mistudio_gateway.rest import bodies
+from mistudio_gateway.rest.operations import Operations
+from mistudio_gateway.rest.parameters import CacheId, Caller, Here, ModelId
+
+operations = Operations("looking")
+NO_CACHE = ErrorCode.CACHE_NOT_FOUND
+
+
+@operations.add("GET", "/api/activations/{cache_id}/norms", scope=Scope.READ, errors=(NO_CACHE,))
+async def get_norms(here: Here, caller: Caller, cache_id: CacheId) -> looking.Norms:
+    """Tell the mean norm of rows by hook point and position, over the first samples."""
+    cache = await _cache(here, caller.subject, cache_id)
+    request = looking.NormsRequest(
+        store_key=cache.store_key,
+        hook_points=cache.hook_points,
+        sample_count=cache.sample_count,
+    )
+    return await here.catalog.ask(
+        RPC_STORE_NORMS, request, looking.Norms, timeout=here.settings.look_timeout_seconds
+    )
+
+
+@operations.add(
+    "POST",
+    "/api/activations/{cache_id}/heat-map",
+    scope=Scope.READ,
+    errors=(NO_CACHE, ErrorCode.PAYLOAD_TOO_LARGE),
+)
+async def show_heat_map(
+    here: Here, caller: Caller, cache_id: CacheId, body: bodies.ShowHeatMap
+) -> looking.HeatMap:
+    """Tell a number for each token of some samples: its row's norm, or what ``along`` says."""
+    cache = await _cache(here, caller.subject, cache_id)
+    request = looking.HeatMapRequest(
+        **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
+    )
+    return await here.catalog.ask(
+        RPC_STORE_HEAT_MAP, request, looking.HeatMap, timeout=here.settings.look_timeout_seconds
+    )
+
+
+@operations.add(
+    "POST",
+    "/api/activations/{cache_id}/top-tokens",
+    scope=Scope.READ,
+    errors=(NO_CACHE, ErrorCode.PAYLOAD_TOO_LARGE),
+)
+async def find_top_tokens(
+    here: Here, caller: Caller, cache_id: CacheId, body: bodies.FindTopTokens
+) -> looking.TopTokens:
+    """Find the tokens where a neuron, a direction or the norm is largest, or least."""
+    cache = await _cache(here, caller.subject, cache_id)
+    request = looking.TopTokensRequest(
+        **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
+    )
+    return await here.catalog.ask(
+        RPC_STORE_TOP_TOKENS, request, looking.TopTokens, timeout=here.settings.look_timeout_seconds
+    )
+
+
+@operations.add(
+    "GET",
+    "/api/models/{model_id}/token-lengths",
+    scope=Scope.READ,
+    errors=(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DATASET_NOT_FOUND, ErrorCode.STATUS_CONFLICT),
+)
+async def get_token_lengths(
+    here: Here,
+    caller: Caller,
+    model_id: ModelId,
+    dataset_id: Annotated[Identifier, Query(examples=["ds_prose_3f9a1c2b7d"])],
+    column: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> looking.TokenLengths:
+    """Tell how long a dataset's rows are in this model's tokens."""
+    request = looking.TokenLengthsRequest(
+        actor=caller.subject, model_id=model_id, dataset_id=dataset_id, column=column
+    )
+    return await here.catalog.ask(
+        RPC_TOKEN_LENGTHS,
+        request,
+        looking.TokenLengths,
+        timeout=here.settings.look_timeout_seconds,
+    )
+
+
+async def _cache(here: Gateway, actor: str, cache_id: str) -> Cache:
+    request = rpc.GetCacheRequest(actor=actor, cache_id=cache_id)
+    return await here.catalog.ask(RPC_CACHE_GET, request, Cache)
