@@ -32,7 +32,13 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 class Value(BaseModel):
     """An immutable part of a message. Unknown fields are ignored, so older readers live on."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, use_enum_values=False)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        use_enum_values=False,
+        # Whoever reads what we send finds every field there, and its types say so.
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class Message(Value):

@@ -35,7 +35,9 @@ FRAME_TYPES: dict[str, str] = {
 
 
 class _Frame(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
 
 class Authenticate(_Frame):

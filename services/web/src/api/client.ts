@@ -1,0 +1,57 @@
+/** The typed way to the gateway's REST API. */
+import createClient, { type Middleware } from "openapi-fetch";
+import { ApiError, errorOf } from "./errors";
+import type { paths } from "./generated/openapi";
+
+let token: string | null = null;
+let onUnauthorized: () => void = () => {};
+
+/** Send this token with each request; null sends none. */
+export function sendToken(value: string | null): void {
+  token = value;
+}
+
+/** Return the token that is sent, for what is no JSON request. */
+export function currentToken(): string | null {
+  return token;
+}
+
+/** Call this when the gateway no longer takes the token. */
+export function whenUnauthorized(callback: () => void): void {
+  onUnauthorized = callback;
+}
+
+const authenticated: Middleware = {
+  onRequest({ request }) {
+    if (token) request.headers.set("Authorization", `Bearer ${token}`);
+    return request;
+  },
+  onResponse({ response }) {
+    if (response.status === 401) onUnauthorized();
+    return response;
+  },
+  onError() {
+    return new ApiError("The gateway cannot be reached.", 0);
+  },
+};
+
+export const api = createClient<paths>({ baseUrl: "" });
+api.use(authenticated);
+
+/**
+ * Return what a call answered, or throw its error.
+ *
+ * @throws ApiError always of this class.
+ */
+export async function unwrap<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  const { data, error, response } = await call;
+  if (!response.ok) throw errorOf(response, error);
+  return data as T;
+}
+
+/** Return a key that makes repeating a request harmless. */
+export function idempotencyKey(): string {
+  return crypto.randomUUID();
+}

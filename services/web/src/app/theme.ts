@@ -1,0 +1,60 @@
+import {
+  Badge,
+  Button,
+  Card,
+  createTheme,
+  type MantineColorsTuple,
+  Modal,
+  Paper,
+  Tooltip,
+} from "@mantine/core";
+
+/** Indigo that leans to blue: readable on white and on near-black alike. */
+const iris: MantineColorsTuple = [
+  "#eef1ff",
+  "#dbe0fb",
+  "#b4bdf1",
+  "#8b98e8",
+  "#6878e0",
+  "#5265dc",
+  "#465adb",
+  "#384bc3",
+  "#3043af",
+  "#24389b",
+];
+
+/** Cool greys, so that colours of data stand out. */
+const dark: MantineColorsTuple = [
+  "#d5d9e2",
+  "#b4bac8",
+  "#8f97aa",
+  "#6b7388",
+  "#454c5e",
+  "#343a49",
+  "#262b37",
+  "#1b1f29",
+  "#14171f",
+  "#0e1016",
+];
+
+export const theme = createTheme({
+  primaryColor: "iris",
+  primaryShade: { light: 6, dark: 5 },
+  colors: { iris, dark },
+  fontFamily: "'Inter Variable', system-ui, sans-serif",
+  fontFamilyMonospace: "'JetBrains Mono Variable', ui-monospace, monospace",
+  headings: { fontFamily: "'Inter Variable', system-ui, sans-serif", fontWeight: "650" },
+  defaultRadius: "md",
+  cursorType: "pointer",
+  autoContrast: true,
+  luminanceThreshold: 0.35,
+  respectReducedMotion: true,
+  components: {
+    Button: Button.extend({ defaultProps: { size: "sm" } }),
+    Badge: Badge.extend({ defaultProps: { tt: "none", fw: 550, radius: "sm" } }),
+    Card: Card.extend({ defaultProps: { withBorder: true, padding: "md", shadow: "none" } }),
+    Paper: Paper.extend({ defaultProps: { withBorder: true, p: "md" } }),
+    Modal: Modal.extend({ defaultProps: { centered: true, overlayProps: { blur: 2 } } }),
+    Tooltip: Tooltip.extend({ defaultProps: { openDelay: 300, withArrow: true } }),
+  },
+});

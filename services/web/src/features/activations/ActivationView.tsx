@@ -1,0 +1,4 @@
+/** To be drawn. */
+export default function ActivationView() {
+  return null;
+}

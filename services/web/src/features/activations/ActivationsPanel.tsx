@@ -1,0 +1,4 @@
+/** To be drawn. */
+export default function ActivationsPanel() {
+  return null;
+}

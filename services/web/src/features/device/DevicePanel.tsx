@@ -1,0 +1,4 @@
+/** To be drawn. */
+export default function DevicePanel() {
+  return null;
+}

@@ -1,0 +1,153 @@
+/**
+ * The WebSocket: frames into the store, replay after a loss, polling while it is away.
+ *
+ * The protocol is the gateway's: the token is a subprotocol, `subscribe` with `after` replays the
+ * events since, and progress, which cannot be replayed, begins with the newest state.
+ */
+import { WebSocket as ReconnectingSocket } from "partysocket";
+import type { Frame, FrameOf } from "@/api/types";
+import { addEvents, type Happening } from "@/state/activity";
+import { refreshAll } from "@/state/fetching";
+import { useSession } from "@/state/session";
+import { announce } from "./announce";
+import { apply } from "./apply";
+import { Refresher } from "./refresher";
+import { liveness } from "./status";
+
+const PROTOCOL = "mistudio.v1";
+const POLL_MS = 5000;
+/** Away for longer than this, the state is asked for instead. */
+const PATIENCE_MS = 4000;
+/** So many events of before are shown as past activity. */
+const HISTORY = 200;
+const UNAUTHORIZED = 4401;
+const FORBIDDEN = 4403;
+/** The events begin anew: what was seen of them means nothing any more. */
+const RESTARTED = 1012;
+
+export class LiveConnection {
+  private readonly socket: ReconnectingSocket;
+  private readonly refresher = new Refresher();
+  private readonly abort = new AbortController();
+  private pending: Frame[] = [];
+  private scheduled = 0;
+  private last: number | null = null;
+  /** Events up to this id are replayed ones, and no news. */
+  private replayedUpto = -1;
+  /** Events up to this id are older than the rows that were read, and change nothing. */
+  private knownUpto = -1;
+  private patience: number | undefined;
+  private poll: number | undefined;
+
+  constructor(token: string) {
+    const { protocol, host } = window.location;
+    const url = `${protocol === "https:" ? "wss" : "ws"}://${host}/ws`;
+    this.socket = new ReconnectingSocket(url, [PROTOCOL, `bearer.${token}`], {
+      minReconnectionDelay: 500,
+      maxReconnectionDelay: 15_000,
+      reconnectionDelayGrowFactor: 1.6,
+      connectionTimeout: 5000,
+      maxEnqueuedMessages: 0,
+    });
+    const { signal } = this.abort;
+    this.socket.addEventListener("open", () => this.opened(), { signal });
+    this.socket.addEventListener("message", (event) => this.heard(event.data), { signal });
+    this.socket.addEventListener("close", (event) => this.closed(event.code), { signal });
+    // A machine that wakes up, or a network that is back, need not wait for the back-off.
+    window.addEventListener("online", () => this.socket.reconnect(), { signal });
+    this.waitPatiently();
+  }
+
+  /** End it for good. */
+  close(): void {
+    this.abort.abort();
+    this.socket.close();
+    this.stopPolling();
+    cancelAnimationFrame(this.scheduled);
+    window.clearTimeout(this.scheduled);
+  }
+
+  private opened(): void {
+    const subscribe = this.last === null ? {} : { after: this.last };
+    this.socket.send(JSON.stringify({ subscribe }));
+  }
+
+  private heard(text: unknown): void {
+    const frame = JSON.parse(String(text)) as Frame;
+    if (frame.type === "subscribed") this.subscribed(frame);
+    if (frame.type === "subscribed" || frame.type === "error") return;
+    this.pending.push(frame);
+    // One change of the store for all frames of a picture; a hidden page has no pictures.
+    if (!this.scheduled) {
+      this.scheduled = document.hidden
+        ? window.setTimeout(() => this.flush(), 250)
+        : requestAnimationFrame(() => this.flush());
+    }
+  }
+
+  private subscribed(frame: FrameOf<"subscribed">): void {
+    const newest = frame.id ?? 0;
+    this.replayedUpto = newest;
+    this.stopPolling();
+    liveness("live");
+    if (this.last === null) {
+      // What went before is read as rows; the last events are asked for to be looked at.
+      this.knownUpto = newest;
+      this.last = Math.max(0, newest - HISTORY);
+      this.opened();
+    } else if (frame.data.gap === true) {
+      this.last = newest;
+    }
+    // Read only now that events are followed: what changes from here on is heard.
+    void refreshAll();
+  }
+
+  private flush(): void {
+    this.scheduled = 0;
+    const frames = this.pending;
+    this.pending = [];
+    for (const frame of frames) {
+      if (isNew(frame, this.replayedUpto)) announce(frame);
+      if (frame.id !== null && frame.id > (this.last ?? -1)) this.last = frame.id;
+    }
+    const fresh = frames.filter((frame) => frame.id == null || frame.id > this.knownUpto);
+    this.refresher.refresh(apply(fresh));
+    addEvents(frames.flatMap(happening));
+  }
+
+  private closed(code: number): void {
+    if (code === UNAUTHORIZED || code === FORBIDDEN) {
+      useSession.getState().signOut();
+      return;
+    }
+    if (code === RESTARTED) this.last = null;
+    if (this.poll === undefined) liveness("reconnecting");
+    this.waitPatiently();
+  }
+
+  private waitPatiently(): void {
+    if (this.patience !== undefined || this.poll !== undefined) return;
+    this.patience = window.setTimeout(() => {
+      this.patience = undefined;
+      liveness("polling");
+      void refreshAll();
+      this.poll = window.setInterval(() => void refreshAll(), POLL_MS);
+    }, PATIENCE_MS);
+  }
+
+  private stopPolling(): void {
+    window.clearTimeout(this.patience);
+    window.clearInterval(this.poll);
+    this.patience = undefined;
+    this.poll = undefined;
+  }
+}
+
+function isNew(frame: Frame, replayedUpto: number): boolean {
+  return frame.id != null && frame.id > replayedUpto;
+}
+
+function happening(frame: Frame): Happening[] {
+  if (frame.id == null || frame.type === "subscribed") return [];
+  return [{ id: frame.id, type: frame.type, at: frame.data.timestamp, data: frame.data }];
+}

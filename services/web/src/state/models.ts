@@ -1,0 +1,117 @@
+/** What can be done with models. */
+import { api, idempotencyKey, unwrap } from "@/api/client";
+import { type ApiError, asApiError } from "@/api/errors";
+import type { Model, ModelSummary, Schemas } from "@/api/types";
+import { put, remove } from "./entities";
+import { fetchOne } from "./fetching";
+import { optimistically } from "./optimism";
+import { tellError } from "./toasts";
+
+const at = (model_id: string) => ({ params: { path: { model_id } } });
+const once = () => ({ "Idempotency-Key": idempotencyKey() });
+
+/**
+ * Register a model.
+ *
+ * @throws ApiError as the gateway answers; a form shows it beside the field it names
+ */
+export async function addModel(body: Schemas["RegisterModel"]): Promise<Model> {
+  const model = await unwrap(api.POST("/api/models", { body, params: { header: once() } }));
+  put("models", [model]);
+  return model;
+}
+
+/** Load a model; its card says so at once. */
+export function loadModel(id: string, body: Schemas["LoadModel"] = {}): Promise<unknown> {
+  return optimistically(
+    "models",
+    id,
+    { status: "loading", stage: "resolving", progress: 0, error: null },
+    "The model could not be loaded",
+    () =>
+      unwrap(
+        api.POST("/api/models/{model_id}/load", {
+          params: { path: { model_id: id }, header: once() },
+          body,
+        }),
+      ),
+  );
+}
+
+/** Unload a model; its card says so at once. */
+export function unloadModel(id: string): Promise<unknown> {
+  return optimistically(
+    "models",
+    id,
+    { status: "unloaded", pinned: false },
+    "The model could not be unloaded",
+    () =>
+      unwrap(
+        api.POST("/api/models/{model_id}/unload", {
+          params: { path: { model_id: id }, header: once() },
+        }),
+      ),
+  );
+}
+
+/** Cancel a load. What it comes to, the events tell. */
+export async function cancelLoad(id: string): Promise<void> {
+  try {
+    await unwrap(
+      api.POST("/api/models/{model_id}/load/cancel", {
+        params: { path: { model_id: id }, header: once() },
+      }),
+    );
+    await fetchOne("models", id);
+  } catch (thrown) {
+    tellError("The load could not be cancelled", asApiError(thrown));
+  }
+}
+
+/** Pin a model, or let it be evicted again. */
+export function pinModel(id: string, pinned: boolean): Promise<unknown> {
+  return optimistically("models", id, { pinned }, "The model could not be changed", () =>
+    unwrap(api.PATCH("/api/models/{model_id}", { ...at(id), body: { pinned } })),
+  );
+}
+
+/**
+ * Change how a model is loaded next.
+ *
+ * @param seen the row that the change was made on: whoever changed it meanwhile is not overwritten
+ * @throws ApiError as the gateway answers, 412 when it was changed meanwhile
+ */
+export async function updateModel(
+  seen: ModelSummary,
+  body: Schemas["UpdateModel"],
+): Promise<Model> {
+  const model = await unwrap(
+    api.PATCH("/api/models/{model_id}", {
+      params: { path: { model_id: seen.id }, header: { "If-Match": etagOf(seen) } },
+      body,
+    }),
+  );
+  put("models", [model]);
+  return model;
+}
+
+/**
+ * Delete a model and its caches.
+ *
+ * @returns the error, where it could not be
+ */
+export async function deleteModel(id: string): Promise<ApiError | null> {
+  try {
+    await unwrap(api.DELETE("/api/models/{model_id}", at(id)));
+    remove("models", [id]);
+    return null;
+  } catch (thrown) {
+    return asApiError(thrown);
+  }
+}
+
+/** Return the entity tag that the gateway gives a row: its last change, to the microsecond. */
+function etagOf({ updated_at }: ModelSummary): string {
+  const [seconds = "", fraction = ""] = updated_at.replace("Z", "").split(".");
+  return `"${seconds}.${fraction.padEnd(6, "0")}Z"`;
+}

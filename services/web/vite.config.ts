@@ -1,0 +1,25 @@
+import { fileURLToPath } from "node:url";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+const gateway = process.env.MISTUDIO_URL ?? "http://127.0.0.1:8000";
+
+export default defineConfig({
+  plugins: [react()],
+  resolve: { alias: { "@": fileURLToPath(new URL("src", import.meta.url)) } },
+  server: {
+    proxy: {
+      "/api": gateway,
+      "/health": gateway,
+      "/ws": { target: gateway, ws: true },
+    },
+  },
+  build: { target: "es2022", sourcemap: false },
+  test: {
+    environment: "jsdom",
+    setupFiles: ["src/testing/setup.ts"],
+    css: false,
+    // One document for all files of a worker: making it anew takes longer than the tests.
+    isolate: false,
+  },
+});
