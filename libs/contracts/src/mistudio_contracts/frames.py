@@ -35,9 +35,7 @@ FRAME_TYPES: dict[str, str] = {
 
 
 class _Frame(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_serialization_defaults_required=True
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Authenticate(_Frame):
