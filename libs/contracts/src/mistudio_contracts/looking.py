@@ -39,7 +39,7 @@ class Measure(str, Enum):
 
 
 class Along(Value):
-    """What to measure of each row: its L2 norm, one of its components, or its product with a vector.
+    """What to measure of a row: its L2 norm, one of its components, or its product with a vector.
 
     ``direction`` is normalised to length 1 first; with neither it is the norm.
     """

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from . import commands as c
 from . import events as e
-from . import reports as r
 from . import looking, rpc, views
+from . import reports as r
 from . import work as w
 from .values import ModelFacts
 
