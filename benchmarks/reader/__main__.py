@@ -7,7 +7,7 @@ of its own and they run in turns.
 - *read*: the same bytes from their files in order, into one buffer, and nothing else.
 - *mistudio*: ``store.batches(shuffle=True)``.
 - *sae_lens*: ``ActivationsStore`` over the same rows in its own layout, as its trainer reads
-  them; see ``rivals.py``.
+  them, mixed as widely as ours; *sae_lens_usual*: with its default mixing buffer of 5,120 rows.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ PEERS = ROOT / ".venv-peers" / "bin" / "python"
 CHUNK = 1 << 23
 BYTES = ROWS * WIDTH * 4
 OF_DISK, OVER_SAE_LENS = 0.7, 10.0
+THEIRS = {"sae_lens": rivals.sae_lens, "sae_lens_usual": rivals.sae_lens_usual}
 
 
 def make_store(home: Path) -> None:
@@ -96,7 +97,7 @@ def drop_cache(directory: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each side")
     parser.add_argument("--home", type=Path, help="a directory of the disk; default: temporary")
     asked = parser.parse_args()
     subprocess.run([ROOT / "deploy" / "dev" / "peers"], check=True)
@@ -109,8 +110,9 @@ def main() -> None:
             sides = [
                 stack.enter_context(Contender("read", read, home, warm=False)),
                 stack.enter_context(Contender("mistudio", mistudio, home, warm=False)),
-                stack.enter_context(
-                    Contender("sae_lens", rivals.sae_lens, home, python=PEERS, warm=False)
+                *(
+                    stack.enter_context(Contender(name, way, home, python=PEERS, warm=False))
+                    for name, way in THEIRS.items()
                 ),
             ]
             runs = []
@@ -135,6 +137,7 @@ def main() -> None:
         {
             "of_disk_rate": round(of_disk, 3),
             "over_sae_lens": round(over, 2),
+            "over_sae_lens_usual": round(seconds["sae_lens_usual"] / seconds["mistudio"], 2),
             "targets": {"of_disk_rate": OF_DISK, "over_sae_lens": OVER_SAE_LENS},
             "megabytes_per_second": {n: round(BYTES / s / 1e6, 1) for n, s in seconds.items()},
             "bytes": BYTES,

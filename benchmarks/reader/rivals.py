@@ -8,17 +8,32 @@ from typing import Any
 
 from .data import BATCH, COLUMN, CONTEXT, ROWS, SHARD_ROWS, WIDTH, rows_of
 
-PROMPTS, BATCHES = 16, 64
-"""Rows of the dataset read at a time, and how many of them the mixing buffer holds."""
+PROMPTS = 16
+"""Rows of the dataset read at a time."""
+
+MIXED = 341
+"""Samples in its mixing buffer: as many rows as ours mixes, 256 MiB of them."""
+
+USUAL = 20
+"""Its own default: 5,120 rows, a batch and a quarter."""
 
 
 def sae_lens(home: Path) -> Any:
-    """Return a job of one epoch's rows from its store of activations."""
+    """Return a job of one epoch's rows from its store, mixed as widely as ours."""
+    return _sae_lens(home, "cached", MIXED)
+
+
+def sae_lens_usual(home: Path) -> Any:
+    """Return the same job with the mixing buffer that it has by default."""
+    return _sae_lens(home, "cached-usual", USUAL)
+
+
+def _sae_lens(home: Path, directory: str, mixed: int) -> Any:
     import torch
     from sae_lens.training.activations_store import ActivationsStore
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-    _write(home / "cached")
+    _write(home / directory)
     # It reads nothing of the model but where it lies.
     model = HookedTransformer(
         HookedTransformerConfig(
@@ -33,7 +48,7 @@ def sae_lens(home: Path) -> Any:
         hook_head_index=None,
         context_size=CONTEXT,
         d_in=WIDTH,
-        n_batches_in_buffer=BATCHES,
+        n_batches_in_buffer=mixed,
         total_training_tokens=ROWS,
         store_batch_size_prompts=PROMPTS,
         train_batch_size_tokens=BATCH,
@@ -41,7 +56,7 @@ def sae_lens(home: Path) -> Any:
         normalize_activations="none",
         device=torch.device("cpu"),
         dtype="float32",
-        cached_activations_path=str(home / "cached"),
+        cached_activations_path=str(home / directory),
     )
 
     def job() -> None:
@@ -66,6 +81,6 @@ def _write(target: Path) -> None:
             "token_ids": Sequence(Value("int32"), length=CONTEXT),
         }
     )
-    cache = str(target.with_name("generated"))
+    cache = str(target.with_name(f"{target.name}-generated"))
     made = Dataset.from_generator(rows, features=features, cache_dir=cache)
     made.save_to_disk(target)

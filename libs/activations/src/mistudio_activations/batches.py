@@ -22,8 +22,9 @@ from .scaled import decode
 if TYPE_CHECKING:
     from .reader import ActivationStore
 
-BLOCK_BYTES = 4 << 20
-"""Of the widest column: long enough for a disk to be as fast as when it reads in order."""
+BLOCK_BYTES = 16 << 20
+"""Of the widest column: long enough for a disk to be as fast as when it reads in order. What the
+system reads ahead of a shorter one is wasted."""
 
 BUFFER_BYTES = 256 << 20
 """Of all columns together; as much again is being read meanwhile."""
@@ -92,6 +93,7 @@ class Batches:
         self._block = max(1, options.block_bytes // max(widths))
         self._together = max(1, options.buffer_bytes // (self._block * sum(widths)))
         self.epoch, self._given = 0, 0
+        self._spare: dict[str, list[NDArray[Any]]] = {name: [] for name in self._columns}
 
     def state_dict(self) -> dict[str, int]:
         """Return where the next batch comes from."""
@@ -137,9 +139,23 @@ class Batches:
             coming = self._read(readers, blocks, where[order], rows[order])
             if ahead is not None:
                 yield ahead.ready()
+                self._take_back(ahead)
             ahead = coming
         if ahead is not None:
             yield ahead.ready()
+            self._take_back(ahead)
+
+    def _room(self, name: str, rows: int) -> NDArray[Any]:
+        """Return memory for rows of a column, used before where it can be: new one comes slowly."""
+        spare, column = self._spare[name], self._columns[name]
+        if spare and len(spare[-1]) >= rows:
+            return spare.pop()[:rows]
+        return np.empty((rows, column.shape[1]), column.raw.dtype)
+
+    def _take_back(self, chunk: _Chunk) -> None:
+        """Keep a chunk's memory for one that comes. Its batches are copies."""
+        for name, values in chunk.values.items():
+            self._spare[name].append(values.stored)
 
     def _groups(self) -> list[list[int]]:
         """Return the blocks of this epoch and rank, as many together as are mixed."""
@@ -195,7 +211,7 @@ class Batches:
         values: dict[str, _Values] = {}
         coming: list[Future[None]] = []
         for name, column in self._columns.items():
-            stored = np.empty((total, column.shape[1]), column.raw.dtype)
+            stored = self._room(name, total)
             at = 0
             for start, end in ranges:
                 out = stored[at : at + end - start]
