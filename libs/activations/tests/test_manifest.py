@@ -81,6 +81,17 @@ def test_what_version_1_held_beside_is_kept_as_notes(old: Path) -> None:
     assert info == ma.Info(notes={"model": "mine", "dataset": {"path": "x"}, "why": "to see"})
 
 
+def test_a_part_of_the_shards_reads_as_a_store_of_its_own(tmp_path: Path) -> None:
+    rows = small_store(tmp_path)
+    whole = ma.open(tmp_path)
+    part = ma.ActivationStore(whole.place, whole.manifest.part(1, 2))
+    np.testing.assert_array_equal(part[POINT][:], rows[7:])
+    np.testing.assert_array_equal(part.input_ids, whole.input_ids[7:])
+    assert (part.samples, part.offsets.tolist()) == (2, [0, 3, 5])
+    assert part.sample_ids.tolist() == [10, 11]
+    part.verify()
+
+
 def test_the_same_columns_and_origin_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         small_store(tmp_path / name)

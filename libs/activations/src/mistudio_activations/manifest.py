@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import StoreCorrupt, UnknownVersion
@@ -70,6 +70,18 @@ class Manifest:
         """Width of the columns; None without columns, or when they differ."""
         widths = {column.width for column in self.columns.values()}
         return widths.pop() if len(widths) == 1 else None
+
+    def part(self, first: int, last: int) -> Manifest:
+        """Return what shards ``first`` to ``last`` hold, as a store of their own.
+
+        Its samples and rows count from 0 there. It is for reading: none but the first shards of a
+        store are ever committed.
+        """
+        columns = {
+            name: replace(column, shards=column.shards[first:last])
+            for name, column in self.columns.items()
+        }
+        return replace(self, tokens=self.tokens[first:last], columns=columns)
 
     def to_json(self) -> bytes:
         """Return canonical JSON: equal manifests are equal bytes."""
