@@ -19,6 +19,7 @@ from mistudio_servicekit.telemetry import metrics_of
 
 from .config import ExtractorSettings
 from .handlers.extractions import ExtractionHandlers
+from .handlers.looking import LookingHandlers
 from .handlers.models import ModelHandlers
 from .handlers.stores import StoreHandlers
 from .metrics import Metrics
@@ -27,6 +28,8 @@ from .services.committing import Committing
 from .services.device import Device
 from .services.heartbeat import Heartbeat
 from .services.kernels import Kernels
+from .services.lengths import Lengths
+from .services.looking import Looking
 from .services.planning import Planning
 from .services.probing import Probing
 from .services.reporting import Departures
@@ -99,8 +102,9 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         Probing(layout, device, residency),
     )
     stores = StoreHandlers(Stores(layout), publisher)
+    looking = LookingHandlers(device, Looking(layout), Lengths(layout))
     heartbeat = Heartbeat(broker, settings.pool, device, residency, kernels, layout, cancellations)
-    _subscribe(broker, settings.pool, models, extractions, stores, publisher)
+    _subscribe(broker, settings.pool, models, extractions, stores, looking, publisher)
     declare_publishers(broker, PUBLISHED, settings.pool)
 
     async def stop() -> None:
@@ -130,6 +134,7 @@ def _subscribe(
     models: ModelHandlers,
     extractions: ExtractionHandlers,
     stores: StoreHandlers,
+    looking: LookingHandlers,
     publisher: Publisher,
 ) -> None:
     consume(
@@ -155,3 +160,7 @@ def _subscribe(
     serve(broker, subjects.RPC_STORE_FILES, stores.files, pool=pool)
     serve(broker, subjects.RPC_STORE_READ, stores.read, pool=pool)
     serve(broker, subjects.RPC_STORE_VERIFY, stores.verify, pool=pool)
+    serve(broker, subjects.RPC_STORE_NORMS, looking.norms, pool=pool)
+    serve(broker, subjects.RPC_STORE_HEAT_MAP, looking.heat_map, pool=pool)
+    serve(broker, subjects.RPC_STORE_TOP_TOKENS, looking.top_tokens, pool=pool)
+    serve(broker, subjects.RPC_COUNT_TOKENS, looking.count_tokens, pool=pool)

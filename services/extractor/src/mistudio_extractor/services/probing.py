@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from mistudio_activations import StorageFull, read_manifest
 from mistudio_contracts.base import new_id
 from mistudio_contracts.hooks import depth_of
 from mistudio_contracts.rpc import ExtractionProbe, ProbeExtractionRequest
+from mistudio_extractor.domain.drawing import drawn
 from mistudio_extractor.storage.layout import Layout
 from mistudio_extractor.storage.skipped import SkippedRows
 
@@ -90,7 +90,7 @@ class Probing:
         tokenizing = Tokenizing(self._layout.artifact(request.artifact), request.tokenization)
         parquet = self._layout.dataset(request.dataset)
         rows, tokens = 0, 0
-        for first, last in _pieces(request.dataset.fingerprint, start, end):
+        for first, last in drawn(request.dataset.fingerprint, start, end, PLACES, ROWS):
             samples = tokenizing.samples(parquet, first, last, SkippedRows())
             tokens += sum(len(sample.ids) for sample in samples)
             rows += last - first
@@ -119,18 +119,6 @@ class Probing:
 
 class NotMeasurable(Exception):
     """The message says why no pass can be timed now."""
-
-
-def _pieces(seed: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of rows from ``start`` to ``end``: all of few, else some by a fixed seed."""
-    if end - start <= PLACES * ROWS:
-        yield start, end
-        return
-    share = (end - start) // PLACES
-    chance = np.random.default_rng(int(seed[:16], 16))
-    for place in range(PLACES):
-        first = start + place * share + int(chance.integers(share - ROWS + 1))
-        yield first, first + ROWS
 
 
 def _timed(

@@ -7,9 +7,7 @@ import time
 
 from mistudio_activations import (
     Manifest,
-    Place,
     StoreCorrupt,
-    UnknownVersion,
     damage_of,
     evict,
     files_of,
@@ -18,7 +16,7 @@ from mistudio_activations import (
 )
 from mistudio_activations.commit import STATS
 from mistudio_activations.places import MANIFEST
-from mistudio_contracts.errors import ErrorCode, ExtractionFailed, InvalidInput, NotFound
+from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.reports import StoreEvictedReport
 from mistudio_contracts.rpc import (
     FileChunk,
@@ -31,6 +29,7 @@ from mistudio_contracts.views import DamagedFile, StoreFile, StoreFiles, StoreVe
 from mistudio_contracts.work import EvictStore
 from mistudio_extractor.storage.bucket import bucket_errors
 from mistudio_extractor.storage.layout import Layout
+from mistudio_extractor.storage.manifests import gone, manifest_of, undamaged
 
 REMEDY = "Delete the cache, and any other that shows the same, then ask for the extraction again."
 
@@ -72,12 +71,12 @@ class Stores:
         """
         store = self._layout.store(request.store_key)
         try:
-            found = _visible(self._manifest(store))
+            found = _visible(manifest_of(store))
             sizes = {
                 path: store.size(path) if size is None else size for path, size in found.items()
             }
         except FileNotFoundError as error:
-            raise _gone() from error
+            raise gone() from error
         return StoreFiles(
             store_key=request.store_key,
             files=[StoreFile(path=path, bytes=size) for path, size in sorted(sizes.items())],
@@ -95,12 +94,12 @@ class Stores:
             When the store has no such visible file.
         """
         store = self._layout.store(request.store_key)
-        if request.path not in _visible(self._manifest(store)):
+        if request.path not in _visible(manifest_of(store)):
             raise _no_such_file()
         try:
             data, total = store.read_range(request.path, request.offset, request.length)
         except FileNotFoundError as error:
-            raise _gone() from error
+            raise gone() from error
         except StoreCorrupt as error:
             raise _no_such_file() from error
         return FileChunk(
@@ -127,7 +126,7 @@ class Stores:
         until = time.monotonic() + request.seconds
         store = self._layout.store(request.store_key)
         try:
-            files = files_of(_read(store), request.hook_points)
+            files = files_of(undamaged(store), request.hook_points)
         except StoreCorrupt:
             return _verified({MANIFEST: 0}, {MANIFEST: 0}, {MANIFEST: Damage.CONTENT})
         sizes = {path: 0 if shard is None else shard.bytes for path, shard in files.items()}
@@ -144,33 +143,9 @@ class Stores:
                 break
         if damaged:
             # What was deleted meanwhile is no damage.
-            still = files_of(self._manifest(store), request.hook_points)
+            still = files_of(manifest_of(store), request.hook_points)
             damaged = {path: found for path, found in damaged.items() if path in still}
         return _verified(sizes, done, damaged)
-
-    def _manifest(self, store: Place) -> Manifest:
-        try:
-            return _read(store)
-        except StoreCorrupt as error:
-            raise ExtractionFailed(
-                "The store's manifest cannot be read.",
-                reason="store_damaged",
-                remedy="Delete the cache and ask for the extraction again.",
-            ) from error
-
-
-def _read(store: Place) -> Manifest:
-    try:
-        manifest = read_manifest(store)
-    except UnknownVersion as error:
-        raise ExtractionFailed(
-            "The store's manifest is of a later version.",
-            reason="unknown_version",
-            remedy="Run the version of the extractor that wrote the store, or a later one.",
-        ) from error
-    if manifest is None:
-        raise _gone()
-    return manifest
 
 
 def _verified(
@@ -202,12 +177,4 @@ def _no_such_file() -> InvalidInput:
         field="path",
         reason="no_such_file",
         remedy="List the cache's files to see which there are.",
-    )
-
-
-def _gone() -> NotFound:
-    return NotFound(
-        "The activations are no longer stored.",
-        code=ErrorCode.CACHE_NOT_FOUND,
-        remedy="Ask for the extraction again.",
     )

@@ -37,6 +37,9 @@ _VOCABULARIES = (
 """One must be there: of a mere config transformers makes an empty tokenizer, in silence."""
 
 
+FEW = 32
+"""Rows that are tokenised together where who asks may have enough at any time."""
+
 NICE = 10
 """The tokenizers library takes every core, which a forward pass on a CPU needs more."""
 
@@ -108,8 +111,7 @@ class Tokenizing:
         for first, values, kind in rows(parquet, self._column(), start, end):
             if should_stop():
                 raise PlanStopped
-            found = self._tokenized(values) if kind == "text" else [v or [] for v in values]
-            for row, ids in enumerate(found, start=first):
+            for row, ids in enumerate(self._ids(values, kind), start=first):
                 if not ids:
                     skipped.empty(row)
                 elif len(ids) <= self.longest:
@@ -120,6 +122,21 @@ class Tokenizing:
                     yield from self._windows(self._checked(ids, row, kind), row, kind)
                 else:
                     skipped.too_long(row)
+
+    def lengths(self, parquet: Path, start: int, end: int) -> Iterator[list[int]]:
+        """Yield how many tokens rows have, of a few at a time; none is cut or left out.
+
+        Raises
+        ------
+        InvalidInput
+            As :meth:`samples`, but for what is wrong with a row's tokens.
+        """
+        for _, values, kind in rows(parquet, self._column(), start, end):
+            for at in range(0, len(values), FEW):
+                yield [len(ids) for ids in self._ids(values[at : at + FEW], kind)]
+
+    def _ids(self, values: list[Any], kind: Kind) -> list[list[int]]:
+        return self._tokenized(values) if kind == "text" else [v or [] for v in values]
 
     def _windows(self, ids: NDArray[np.int32], row: int, kind: Kind) -> Iterator[Sample]:
         """Yield the windows of a row, each with the special tokens that the whole row has."""
@@ -165,7 +182,7 @@ class Tokenizing:
         if not texts:
             return [[] for _ in values]
         found = iter(
-            _tokenizer(self._artifact)(
+            tokenizer_of(self._artifact)(
                 texts,
                 add_special_tokens=self._how.add_special_tokens,
                 truncation=False,
@@ -179,7 +196,14 @@ class Tokenizing:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(artifact: Path) -> Any:
+def tokenizer_of(artifact: Path) -> Any:
+    """Return the tokenizer that lies in an artifact's directory.
+
+    Raises
+    ------
+    InvalidInput
+        When there is none, or it cannot be read.
+    """
     if not any((artifact / name).is_file() for name in _VOCABULARIES):
         raise _no_tokenizer("The model has no tokenizer.")
     from transformers import AutoTokenizer
@@ -200,7 +224,7 @@ def _special_tokens(artifact: Path) -> tuple[int, int]:
 
     Found by comparison: what a tokenizer's post-processor does is written down in too many ways.
     """
-    tokenizer = _tokenizer(artifact)
+    tokenizer = tokenizer_of(artifact)
     bare, full = (
         tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"]
         for added in (False, True)

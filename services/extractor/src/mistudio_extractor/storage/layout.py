@@ -41,14 +41,19 @@ class Layout:
         ModelLoadFailed
             When it is not there.
         """
-        path = self._settings.model_cache_dir / artifact.fingerprint
-        if not (path / "artifact.json").is_file():
+        path = self.known_artifact(artifact.fingerprint)
+        if path is None:
             raise ModelLoadFailed(
                 "The prepared artifact is not on this pool's disk.",
                 reason="artifact_missing",
                 remedy="Load the model again; it is prepared anew.",
             )
         return path
+
+    def known_artifact(self, fingerprint: str) -> Path | None:
+        """Return the directory of the artifact with that fingerprint; None when it is not there."""
+        path = self._settings.model_cache_dir / fingerprint
+        return path if (path / "artifact.json").is_file() else None
 
     def artifact_facts(self, artifact: Artifact) -> dict[str, Any]:
         """Return what ``artifact.json`` says."""
