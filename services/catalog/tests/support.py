@@ -132,8 +132,13 @@ class World:
         client = await self.broker.connect()
 
         async def reply(message: Any) -> None:
-            found = await handler(subject.payload.model_validate_json(message.data))
-            await message.respond(rpc.Reply(result=found.model_dump()).model_dump_json().encode())
+            answer: rpc.Reply[Any]
+            try:
+                found = await handler(subject.payload.model_validate_json(message.data))
+                answer = rpc.Reply(result=found.model_dump())
+            except MiStudioError as error:
+                answer = rpc.Reply(error=error.body())
+            await message.respond(answer.model_dump_json().encode())
 
         await client.subscribe(subject.name("default"), cb=reply)
         await client.flush()

@@ -34,6 +34,8 @@ class CatalogSettings(ServiceSettings):
         used caches leave for what is asked for; what would not fit even so is refused.
     probe_seconds
         How long an extractor may take to find out what an extraction would take.
+    count_seconds
+        How long an extractor may take to count the tokens of some of a dataset's rows.
     inspect_seconds
         How long a loader may take to look at a checkpoint that is registered.
     load_stall_seconds
@@ -56,6 +58,7 @@ class CatalogSettings(ServiceSettings):
     activation_cache_days: float = Field(default=30.0, gt=0)
     activation_cache_limit_gb: float = Field(default=100.0, gt=0)
     probe_seconds: float = Field(default=5.0, gt=0)
+    count_seconds: float = Field(default=15.0, gt=0)
     inspect_seconds: float = Field(default=20.0, gt=0)
     load_stall_seconds: float = Field(default=300.0, gt=0)
     device_silence_seconds: float = Field(default=20.0, gt=0)

@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 
 from mistudio_contracts import rpc, subjects
 from mistudio_contracts.errors import ServiceUnavailable
+from mistudio_contracts.looking import CountTokensRequest, TokenLengths
 from mistudio_contracts.subjects import Kind, Subject, of_kind
 from mistudio_contracts.values import ModelFacts
 from mistudio_servicekit.app import ServiceApp
@@ -24,7 +25,7 @@ from .handlers.commands import register_commands
 from .handlers.reports import register_reports
 from .handlers.requests import register_requests
 from .services.catalog import Catalog
-from .services.context import Context, Inspect, Probe
+from .services.context import Context, CountTokens, Inspect, Probe
 from .services.driver import Driver, Step
 from .services.relay import Relay
 from .storage.database import Database
@@ -43,7 +44,12 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     database = Database(settings.database_url)
     movement = Driver("movement", [], settings.reconcile_seconds)
     context = Context(
-        database, settings, _inspection(broker, settings), _probe(broker, settings), movement.wake
+        database,
+        settings,
+        _inspection(broker, settings),
+        _probe(broker, settings),
+        _counting(broker, settings),
+        movement.wake,
     )
     catalog = Catalog(context, _QueuesEmpty(broker))
     movement.steps.extend(catalog.movements)
@@ -123,6 +129,22 @@ def _probe(broker: NatsBroker, settings: CatalogSettings) -> Probe:
         return found
 
     return probe
+
+
+def _counting(broker: NatsBroker, settings: CatalogSettings) -> CountTokens:
+    async def count_tokens(request: CountTokensRequest) -> TokenLengths:
+        found = await call(
+            broker,
+            subjects.RPC_COUNT_TOKENS,
+            request,
+            pool=settings.pool,
+            timeout=settings.count_seconds,
+        )
+        if not isinstance(found, TokenLengths):
+            raise TypeError("an extractor answered with something else than lengths")
+        return found
+
+    return count_tokens
 
 
 class _QueuesEmpty:

@@ -37,7 +37,7 @@ def resolve(
         A layer or hook point, the column, the length or the dataset cannot be used.
     """
     _check_model(model)
-    _check_dataset(dataset)
+    check_dataset(dataset)
     samples = dataset.sample_count or 0
     return ExtractionState(
         id=command.extraction_id or new_id("ext", model.name),
@@ -66,7 +66,16 @@ def _check_model(model: ModelState) -> None:
         )
 
 
-def _check_dataset(dataset: DatasetState) -> None:
+def check_dataset(dataset: DatasetState) -> None:
+    """Refuse a dataset whose rows cannot be read.
+
+    Raises
+    ------
+    StatusConflict
+        It is being ingested.
+    InvalidInput
+        It could not be ingested.
+    """
     if dataset.status is DatasetStatus.INGESTING:
         raise StatusConflict(
             "The dataset is being ingested.",
@@ -99,9 +108,9 @@ def _dtype(model: ModelState) -> Dtype:
 
 
 def _tokenization(asked: Tokenization, model: ModelState, dataset: DatasetState) -> Tokenization:
-    column, length = _column(asked, dataset), _max_length(asked, model)
+    length = _max_length(asked, model)
     return Tokenization(
-        column=column,
+        column=column_of(asked.column, dataset, "tokenization.column"),
         add_special_tokens=asked.add_special_tokens,
         max_length=length,
         truncate=asked.truncate,
@@ -109,9 +118,25 @@ def _tokenization(asked: Tokenization, model: ModelState, dataset: DatasetState)
     )
 
 
-def _column(asked: Tokenization, dataset: DatasetState) -> str:
+def column_of(asked: str | None, dataset: DatasetState, field: str) -> str:
+    """Return the column that is meant: the one asked for, else the dataset's own.
+
+    Parameters
+    ----------
+    asked
+        By whoever may leave it out.
+    dataset
+        Ready.
+    field
+        What the column is called in the request, for the refusal.
+
+    Raises
+    ------
+    InvalidInput
+        There is none, or it holds neither text nor tokens.
+    """
     usable = [name for name, kind in dataset.columns.items() if kind in _USABLE]
-    column = asked.column or dataset.text_column
+    column = asked or dataset.text_column
     if column is None and len(usable) == 1:
         column = usable[0]
     if column is not None and column in usable:
@@ -125,7 +150,7 @@ def _column(asked: Tokenization, dataset: DatasetState) -> str:
     there = ", ".join(dataset.columns)
     raise InvalidInput(
         f"{message} It has: {there}.",
-        field="tokenization.column",
+        field=field,
         reason=reason,
         columns=dict(dataset.columns),
         remedy=f"Choose one of {', '.join(usable)}."

@@ -36,6 +36,7 @@ def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
         (subjects.RPC_DATASET_LIST, catalog.datasets.page),
         (subjects.RPC_DATASET_GET, catalog.datasets.get),
         (subjects.RPC_DATASET_DELETE, catalog.datasets.delete),
+        (subjects.RPC_TOKEN_LENGTHS, catalog.lengths.of),
         (subjects.RPC_EXTRACTION_REQUEST, catalog.extractions.request),
         (subjects.RPC_EXTRACTION_ESTIMATE, catalog.forecasts.estimate),
         (subjects.RPC_EXTRACTION_LIST, catalog.extractions.page),

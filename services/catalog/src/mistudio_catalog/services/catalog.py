@@ -18,6 +18,7 @@ from .estimates import Estimates
 from .extractions import Extractions
 from .forecasts import Forecasts
 from .launching import Launching
+from .lengths import Lengths
 from .loads import Loads
 from .models import Models
 from .quota import Quota
@@ -40,6 +41,7 @@ class Catalog:
         self.loads = Loads(context)
         self.estimates = Estimates(context)
         self.datasets = Datasets(context)
+        self.lengths = Lengths(context)
         self.forecasts = Forecasts(context)
         self.extractions = Extractions(context, self.stores, self.forecasts)
         self.turns = Turns(context)
