@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from mistudio_contracts import errors, frames, subjects, topology
 from mistudio_contracts.commands import RequestExtraction
 from mistudio_contracts.errors import ErrorCode, InvalidInput, MiStudioError, NotFound
-from mistudio_contracts.schemas import breaking_changes, payload_schemas
+from mistudio_contracts.looking import Along, Measure
+from mistudio_contracts.schemas import breaking_changes, frames_schema, payload_schemas
 from mistudio_contracts.states import (
     EXTRACTION_TRANSITIONS,
     MODEL_TRANSITIONS,
@@ -84,6 +87,42 @@ def test_each_queued_subject_has_one_durable_a_pool() -> None:
 def test_each_event_has_a_frame_type() -> None:
     told = {s.pattern for s in subjects.of_kind(Kind.EVENT, Kind.PROGRESS)}
     assert told == set(frames.FRAME_TYPES)
+
+
+def test_each_frame_is_of_exactly_one_kind_of_the_frames_schema() -> None:
+    schema = frames_schema()
+    validator = Draft202012Validator(schema)
+    sent = [
+        frames.Frame(id=3, type=frames.FRAME_TYPES[s.pattern], data=shown(s)).model_dump()
+        for s in subjects.of_kind(Kind.EVENT, Kind.PROGRESS)
+    ]
+    refusal = InvalidInput("No.", field="x").body()
+    sent.append(frames.ErrorFrame(data=refusal).model_dump(mode="json"))
+    sent.append(frames.Subscribed(id=7).model_dump())
+    for frame in sent:
+        validator.validate(frame)
+        assert not validator.is_valid({**frame, "type": "model:dreaming"})
+    assert len(schema["oneOf"]) == len(set(frames.FRAME_TYPES.values())) + 2
+
+
+def shown(subject: subjects.Subject) -> dict[str, Any]:
+    payload = subject.payload.model_validate(example(subject))
+    found: dict[str, Any] = payload.model_dump(mode="json")
+    return found
+
+
+@pytest.mark.parametrize(
+    "along", [{"neuron": 1, "direction": [1.0]}, {"direction": [0.0]}, {"direction": [math.inf]}]
+)
+def test_a_measure_is_one_and_points_somewhere(along: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Along.model_validate(along)
+
+
+def test_without_a_neuron_or_a_direction_the_norm_is_measured() -> None:
+    assert Along().measure is Measure.NORM
+    assert Along(neuron=0).measure is Measure.NEURON
+    assert Along(direction=[0.0, 1.0]).measure is Measure.DIRECTION
 
 
 def test_terminal_extractions_lead_nowhere() -> None:

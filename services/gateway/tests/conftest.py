@@ -17,7 +17,7 @@ import uvicorn
 from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
 
-from mistudio_contracts import events, rpc, views
+from mistudio_contracts import events, looking, rpc, views
 from mistudio_contracts.states import ExtractionStatus, ModelStatus, Scope
 from mistudio_contracts.subjects import ALL, Kind, Subject
 from mistudio_gateway.config import GatewaySettings
@@ -123,6 +123,35 @@ def a_cache(**changes: Any) -> views.Cache:
     return views.Cache.model_validate({**values, **changes})
 
 
+def lengths(**changes: Any) -> looking.TokenLengths:
+    values = {
+        "column": "text",
+        "rows_counted": 1,
+        "total_rows": 1,
+        "tokens": 3,
+        "estimated_total_tokens": 3,
+        "shortest": 3,
+        "median": 3,
+        "longest": 3,
+        "context_length": 1024,
+        "over_context": 0,
+        "bins": [{"from_tokens": 3, "to_tokens": 3, "rows": 1}],
+    }
+    return looking.TokenLengths.model_validate({**values, **changes})
+
+
+def a_heat_map(**changes: Any) -> looking.HeatMap:
+    values = {
+        "hook_point": "layers.0.resid_post",
+        "measure": "norm",
+        "width": 8,
+        "first_sample": 0,
+        "total_samples": 1,
+        "samples": [],
+    }
+    return looking.HeatMap.model_validate({**values, **changes})
+
+
 def _usual() -> dict[str, Answer]:
     """Return what the catalog answers when a test says nothing else."""
 
@@ -171,10 +200,31 @@ def _usual() -> dict[str, Answer]:
         "rpc.catalog.cache.list": lambda r: views.CachePage(activations=[], **page),
         "rpc.catalog.cache.get": lambda r: a_cache(id=r.cache_id),
         "rpc.catalog.cache.evict": done,
+        "rpc.catalog.dataset.token_lengths": lambda r: lengths(column=r.column or "text"),
         "rpc.catalog.device.list": lambda r: views.DevicePage(devices=[], total=0),
         "rpc.store.{pool}.files": lambda r: views.StoreFiles(
             store_key=r.store_key, files=[views.StoreFile(path="manifest.json", bytes=2)]
         ),
+        "rpc.store.{pool}.norms": lambda r: looking.Norms(
+            hook_points=r.hook_points,
+            positions=[0],
+            longest=1,
+            mean_norms=[[None]],
+            tokens_read=1,
+            total_tokens=1,
+        ),
+        "rpc.store.{pool}.heat_map": lambda r: a_heat_map(
+            hook_point=r.hook_point, measure=r.along.measure, first_sample=r.first_sample
+        ),
+        "rpc.store.{pool}.top_tokens": lambda r: looking.TopTokens(
+            hook_point=r.hook_point,
+            measure=r.along.measure,
+            width=8,
+            tokens=[],
+            tokens_read=2,
+            total_tokens=2,
+        ),
+        "rpc.store.{pool}.read": lambda r: rpc.FileChunk(data="e30=", total_bytes=2, eof=True),
         "rpc.store.{pool}.verify": lambda r: views.StoreVerification(
             verified_files=1, verified_bytes=2, total_files=3, total_bytes=6, next="a/1"
         ),

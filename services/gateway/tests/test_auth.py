@@ -6,8 +6,10 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ErrorCode
 from mistudio_contracts.states import Scope
+from mistudio_contracts.views import WhoAmI
 from mistudio_gateway.config import GatewaySettings
 from mistudio_gateway.factory import create_app
 from mistudio_gateway.rest.operations import GuardedRoute
@@ -43,8 +45,15 @@ RULES: dict[tuple[str, str], Scope] = {
     ("POST", "/api/activations/{cache_id}/verify"): READ,
     ("GET", "/api/activations/{cache_id}/files"): READ,
     ("GET", "/api/activations/{cache_id}/files/{path:path}"): READ,
+    ("GET", "/api/activations/{cache_id}/norms"): READ,
+    ("POST", "/api/activations/{cache_id}/heat-map"): READ,
+    ("POST", "/api/activations/{cache_id}/top-tokens"): READ,
+    ("POST", "/api/activations/{cache_id}/download-link"): READ,
+    ("GET", "/api/models/{model_id}/token-lengths"): READ,
     ("GET", "/api/devices"): READ,
+    ("GET", "/api/session"): READ,
 }
+BY_TICKET = {("GET", "/api/activations/{cache_id}/archive")}
 OPEN = {
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
@@ -72,7 +81,7 @@ def test_every_route_has_a_rule():
     app = create_app(GatewaySettings.ephemeral())
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
     found = {(method, route.path) for route in routes for method in route.methods}
-    assert found == set(RULES) | OPEN
+    assert found == set(RULES) | BY_TICKET | OPEN
     guarded = [route for route in routes if isinstance(route, GuardedRoute)]
     assert {(m, r.path) for r in guarded for m in r.methods} == set(RULES)
 
@@ -123,3 +132,17 @@ async def test_a_token_in_the_url_is_not_looked_at(gateway, catalog, kit):
         for name in ("token", "access_token"):
             answer = await client.get("/api/models", params={name: kit.token()})
             assert answer.status_code == 401
+
+
+async def test_a_page_learns_whose_token_it_has_and_what_it_allows(gateway, catalog, kit):
+    shown = {}
+    for scope in Scope:
+        async with httpx.AsyncClient(base_url=gateway.url) as client:
+            header = {"Authorization": f"Bearer {kit.token(scope, subject='eve')}"}
+            answer = await client.get("/api/session", headers=header)
+        shown[scope] = WhoAmI.model_validate_json(answer.text)
+    assert {scope: set(each.scopes) for scope, each in shown.items()} == GRANTS
+    for each in shown.values():
+        assert each.subject == "eve"
+        assert timedelta(minutes=59) < each.expires_at - utcnow() <= timedelta(hours=1)
+    assert catalog.asked == []

@@ -210,7 +210,7 @@ async def test_other_pages_may_ask_when_they_are_named(gateway, catalog):
 
 
 async def test_registering_takes_every_field_of_the_contract_but_the_callers(http, catalog):
-    from mistudio_contracts import rpc
+    from mistudio_contracts import looking, rpc
     from mistudio_contracts.commands import RequestExtraction
     from mistudio_gateway.rest import bodies
 
@@ -220,6 +220,8 @@ async def test_registering_takes_every_field_of_the_contract_but_the_callers(htt
         (bodies.LoadModel, rpc.LoadModelRequest, {"model_id"}),
         (bodies.RegisterDataset, rpc.RegisterDatasetRequest, set()),
         (bodies.ExtractActivations, RequestExtraction, {"model_id", "requested_by"}),
+        (bodies.ShowHeatMap, looking.HeatMapRequest, {"store_key", "sample_count"}),
+        (bodies.FindTopTokens, looking.TopTokensRequest, {"store_key", "sample_count"}),
     ]
     for body, request, ours in pairs:
         filled_in = {"actor", "idempotency_key", *ours}

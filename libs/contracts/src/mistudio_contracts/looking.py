@@ -23,6 +23,7 @@ MOST_TOKENS = 200
 """Of one list of top tokens."""
 
 MOST_WIDTH = 65_536
+"""Of rows that can be asked about by a component or a direction."""
 
 Component = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -126,7 +127,7 @@ class Norms(Value):
 
     hook_points: list[str]
     positions: list[int]
-    longest: int = Field(ge=0, description="Tokens of the longest sample that was read.")
+    longest: int = Field(ge=0, description="Tokens of the longest sample, as far as it was read.")
     mean_norms: list[list[float | None]]
     tokens_read: int = Field(ge=0, description="For each hook point.")
     total_tokens: int = Field(ge=0)
@@ -191,6 +192,7 @@ class LengthBin(Value):
 class TokenLengths(Value):
     """How many tokens a dataset's rows have, over some rows drawn by a fixed seed, or all."""
 
+    column: str
     rows_counted: int = Field(ge=0)
     total_rows: int = Field(ge=0)
     tokens: int = Field(ge=0, description="Of the rows that were counted.")

@@ -368,7 +368,7 @@ class WhoAmI(Value):
     subject: str
     scopes: list[Scope]
     expires_at: UtcDatetime
-    version: str = Field(description="Of miStudio.")
+    version: str = Field(description="Of the contract that the gateway speaks.")
 
 
 class DownloadLink(Value):

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import FastAPI, Query
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from mistudio_contracts import rpc
@@ -19,6 +20,7 @@ from mistudio_gateway.domain import tickets
 from mistudio_gateway.rest.operations import Operations, error_answers
 from mistudio_gateway.rest.parameters import CacheId, Caller, Here
 from mistudio_gateway.services.archive import Archive
+from mistudio_servicekit.auth import Principal
 
 operations = Operations("activations")
 PATH = "/api/activations/{cache_id}/archive"
@@ -45,19 +47,23 @@ async def link_download(here: Here, caller: Caller, cache_id: CacheId) -> Downlo
     return DownloadLink(
         url=f"{PATH.format(cache_id=cache_id)}?ticket={ticket}",
         file_name=f"{cache_id}.tar",
-        bytes=archive.bytes,
+        bytes=archive.length,
         expires_at=ends,
     )
 
 
 async def download_archive(
+    request: Request,
     here: Here,
     cache_id: CacheId,
     ticket: Annotated[str, Query(min_length=1, max_length=tickets.MOST_CHARACTERS)],
 ) -> Response:
     """Download a cache's store as one tar archive, which unpacks to a store."""
     secret = here.settings.jwt_secret_key.get_secret_value()
-    archive = await _archive(here, tickets.redeem(ticket, secret, cache_id), cache_id)
+    subject = tickets.redeem(ticket, secret, cache_id)
+    request.state.principal = Principal(subject=subject)
+    archive = await _archive(here, subject, cache_id)
+    await archive.open()
 
     async def body() -> AsyncIterator[bytes]:
         async with aclosing(archive.pieces()) as pieces:
@@ -65,7 +71,7 @@ async def download_archive(
                 yield piece
 
     headers = {
-        "Content-Length": str(archive.bytes),
+        "Content-Length": str(archive.length),
         "Content-Disposition": f'attachment; filename="{cache_id}.tar"',
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
@@ -97,4 +103,4 @@ async def _archive(here: Gateway, actor: str, cache_id: str) -> Archive:
     cache = await here.catalog.ask(RPC_CACHE_GET, asked, Cache)
     request = rpc.ListStoreFilesRequest(store_key=cache.store_key)
     files = await here.catalog.ask(RPC_STORE_FILES, request, StoreFiles)
-    return Archive(here.stores, files, cache_id)
+    return Archive(here.stores, files, cache_id, cache.created_at)

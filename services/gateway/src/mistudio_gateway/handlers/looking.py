@@ -8,7 +8,7 @@ from fastapi import Query
 
 from mistudio_contracts import looking, rpc
 from mistudio_contracts.base import Identifier
-from mistudio_contracts.errors import ErrorCode
+from mistudio_contracts.errors import ErrorCode, InvalidInput
 from mistudio_contracts.states import Scope
 from mistudio_contracts.subjects import (
     RPC_CACHE_GET,
@@ -24,10 +24,10 @@ from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import CacheId, Caller, Here, ModelId
 
 operations = Operations("looking")
-NO_CACHE = ErrorCode.CACHE_NOT_FOUND
+ERRORS = (ErrorCode.CACHE_NOT_FOUND, ErrorCode.EXTRACTION_FAILED)
 
 
-@operations.add("GET", "/api/activations/{cache_id}/norms", scope=Scope.READ, errors=(NO_CACHE,))
+@operations.add("GET", "/api/activations/{cache_id}/norms", scope=Scope.READ, errors=ERRORS)
 async def get_norms(here: Here, caller: Caller, cache_id: CacheId) -> looking.Norms:
     """Tell the mean norm of rows by hook point and position, over the first samples."""
     cache = await _cache(here, caller.subject, cache_id)
@@ -45,13 +45,13 @@ async def get_norms(here: Here, caller: Caller, cache_id: CacheId) -> looking.No
     "POST",
     "/api/activations/{cache_id}/heat-map",
     scope=Scope.READ,
-    errors=(NO_CACHE, ErrorCode.PAYLOAD_TOO_LARGE),
+    errors=(*ERRORS, ErrorCode.PAYLOAD_TOO_LARGE),
 )
 async def show_heat_map(
     here: Here, caller: Caller, cache_id: CacheId, body: bodies.ShowHeatMap
 ) -> looking.HeatMap:
     """Tell a number for each token of some samples: its row's norm, or what ``along`` says."""
-    cache = await _cache(here, caller.subject, cache_id)
+    cache = await _cache(here, caller.subject, cache_id, body.hook_point)
     request = looking.HeatMapRequest(
         **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
     )
@@ -64,13 +64,13 @@ async def show_heat_map(
     "POST",
     "/api/activations/{cache_id}/top-tokens",
     scope=Scope.READ,
-    errors=(NO_CACHE, ErrorCode.PAYLOAD_TOO_LARGE),
+    errors=(*ERRORS, ErrorCode.PAYLOAD_TOO_LARGE),
 )
 async def find_top_tokens(
     here: Here, caller: Caller, cache_id: CacheId, body: bodies.FindTopTokens
 ) -> looking.TopTokens:
     """Find the tokens where a neuron, a direction or the norm is largest, or least."""
-    cache = await _cache(here, caller.subject, cache_id)
+    cache = await _cache(here, caller.subject, cache_id, body.hook_point)
     request = looking.TopTokensRequest(
         **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
     )
@@ -83,18 +83,32 @@ async def find_top_tokens(
     "GET",
     "/api/models/{model_id}/token-lengths",
     scope=Scope.READ,
-    errors=(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DATASET_NOT_FOUND, ErrorCode.STATUS_CONFLICT),
+    errors=(
+        ErrorCode.MODEL_NOT_FOUND,
+        ErrorCode.DATASET_NOT_FOUND,
+        ErrorCode.STATUS_CONFLICT,
+        ErrorCode.MODEL_LOAD_FAILED,
+        ErrorCode.EXTRACTION_FAILED,
+    ),
 )
 async def get_token_lengths(
     here: Here,
     caller: Caller,
     model_id: ModelId,
     dataset_id: Annotated[Identifier, Query(examples=["ds_prose_3f9a1c2b7d"])],
-    column: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    column: Annotated[
+        str | None,
+        Query(min_length=1, max_length=200, description="Left out: the dataset's own."),
+    ] = None,
+    add_special_tokens: bool = True,
 ) -> looking.TokenLengths:
     """Tell how long a dataset's rows are in this model's tokens."""
     request = looking.TokenLengthsRequest(
-        actor=caller.subject, model_id=model_id, dataset_id=dataset_id, column=column
+        actor=caller.subject,
+        model_id=model_id,
+        dataset_id=dataset_id,
+        column=column,
+        add_special_tokens=add_special_tokens,
     )
     return await here.catalog.ask(
         RPC_TOKEN_LENGTHS,
@@ -104,6 +118,15 @@ async def get_token_lengths(
     )
 
 
-async def _cache(here: Gateway, actor: str, cache_id: str) -> Cache:
+async def _cache(here: Gateway, actor: str, cache_id: str, hook_point: str | None = None) -> Cache:
     request = rpc.GetCacheRequest(actor=actor, cache_id=cache_id)
-    return await here.catalog.ask(RPC_CACHE_GET, request, Cache)
+    cache = await here.catalog.ask(RPC_CACHE_GET, request, Cache)
+    if hook_point is not None and hook_point not in cache.hook_points:
+        raise InvalidInput(
+            f"The cache has no rows of {hook_point}.",
+            field="hook_point",
+            reason="not_cached",
+            available=cache.hook_points,
+            remedy="Choose one of those that it has, or extract this one too.",
+        )
+    return cache

@@ -143,14 +143,15 @@ class LastResort:
 
 
 class Compressed:
-    """GZip for what is worth it; store files go as they are, with their length."""
+    """GZip for what is worth it; what is stored goes as it is, with its length."""
 
     def __init__(self, app: ASGIApp, minimum_size: int = 1024) -> None:
         self._app = app
         self._gzip = GZipMiddleware(app, minimum_size=minimum_size, compresslevel=5)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plain = scope["type"] != "http" or "/files/" in scope["path"]
+        path = scope["path"]
+        plain = scope["type"] != "http" or "/files/" in path or path.endswith("/archive")
         await (self._app if plain else self._gzip)(scope, receive, send)
 
 
