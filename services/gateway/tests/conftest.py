@@ -200,7 +200,7 @@ def _usual() -> dict[str, Answer]:
         "rpc.catalog.cache.list": lambda r: views.CachePage(activations=[], **page),
         "rpc.catalog.cache.get": lambda r: a_cache(id=r.cache_id),
         "rpc.catalog.cache.evict": done,
-        "rpc.catalog.dataset.token_lengths": lambda r: lengths(column=r.column or "text"),
+        "rpc.catalog.dataset.lengths": lambda r: lengths(column=r.column or "text"),
         "rpc.catalog.device.list": lambda r: views.DevicePage(devices=[], total=0),
         "rpc.store.{pool}.files": lambda r: views.StoreFiles(
             store_key=r.store_key, files=[views.StoreFile(path="manifest.json", bytes=2)]
@@ -213,10 +213,10 @@ def _usual() -> dict[str, Answer]:
             tokens_read=1,
             total_tokens=1,
         ),
-        "rpc.store.{pool}.heat_map": lambda r: a_heat_map(
+        "rpc.store.{pool}.heatmap": lambda r: a_heat_map(
             hook_point=r.hook_point, measure=r.along.measure, first_sample=r.first_sample
         ),
-        "rpc.store.{pool}.top_tokens": lambda r: looking.TopTokens(
+        "rpc.store.{pool}.toptokens": lambda r: looking.TopTokens(
             hook_point=r.hook_point,
             measure=r.along.measure,
             width=8,

@@ -441,7 +441,7 @@ RPC_CACHE_EVICT = _s(
     rpc.Done,
 )
 RPC_TOKEN_LENGTHS = _s(
-    "rpc.catalog.dataset.token_lengths",
+    "rpc.catalog.dataset.lengths",
     Kind.REQUEST,
     looking.TokenLengthsRequest,
     _ASK,
@@ -514,7 +514,7 @@ RPC_STORE_NORMS = _s(
     looking.Norms,
 )
 RPC_STORE_HEAT_MAP = _s(
-    "rpc.store.{pool}.heat_map",
+    "rpc.store.{pool}.heatmap",
     Kind.REQUEST,
     looking.HeatMapRequest,
     ("gateway", "extractor"),
@@ -522,7 +522,7 @@ RPC_STORE_HEAT_MAP = _s(
     looking.HeatMap,
 )
 RPC_STORE_TOP_TOKENS = _s(
-    "rpc.store.{pool}.top_tokens",
+    "rpc.store.{pool}.toptokens",
     Kind.REQUEST,
     looking.TopTokensRequest,
     ("gateway", "extractor"),
@@ -530,7 +530,7 @@ RPC_STORE_TOP_TOKENS = _s(
     looking.TopTokens,
 )
 RPC_COUNT_TOKENS = _s(
-    "rpc.extractor.{pool}.dataset.count_tokens",
+    "rpc.extractor.{pool}.dataset.count",
     Kind.REQUEST,
     looking.CountTokensRequest,
     ("catalog", "extractor"),

@@ -17,10 +17,12 @@ MOST_BINS = 24
 def position_buckets(longest: int) -> list[int]:
     """Return where each bucket of the positions 0 to ``longest`` - 1 begins.
 
-    The first ones hold a position each, the others more and more, in proportion to how far they
-    are from the beginning.
+    The first ones hold a position each, where there are many the others more and more, in
+    proportion to how far they are from the beginning.
     """
-    starts = list(range(min(longest, EXACT)))
+    if longest <= MOST_BUCKETS:
+        return list(range(longest))
+    starts = list(range(EXACT))
     growth = (longest / EXACT) ** (1 / (MOST_BUCKETS - EXACT))
     start = EXACT
     while start < longest and len(starts) < MOST_BUCKETS:

@@ -20,7 +20,7 @@ from mistudio_extractor.services.looking import Looking
 
 
 class LookingHandlers:
-    """Handlers of ``rpc.store.*`` about rows, and of ``rpc.extractor.*.dataset.count_tokens``."""
+    """Handlers of ``rpc.store.*`` about rows, and of ``rpc.extractor.*.dataset.count``."""
 
     def __init__(self, device: Device, looking: Looking, lengths: Lengths) -> None:
         self._device, self._looking, self._lengths = device, looking, lengths

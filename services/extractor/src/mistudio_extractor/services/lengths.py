@@ -22,7 +22,7 @@ SECONDS = 5.0
 
 
 class Lengths:
-    """Answers ``rpc.extractor.*.dataset.count_tokens``. Blocking: call it on a thread."""
+    """Answers ``rpc.extractor.*.dataset.count``. Blocking: call it on a thread."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

@@ -150,7 +150,7 @@ class Compressed:
         self._gzip = GZipMiddleware(app, minimum_size=minimum_size, compresslevel=5)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        path = scope.get("path", "")
         plain = scope["type"] != "http" or "/files/" in path or path.endswith("/archive")
         await (self._app if plain else self._gzip)(scope, receive, send)
 
