@@ -20,12 +20,13 @@ from .data import MODEL, Setting, load
 
 if TYPE_CHECKING:
     import mistudio_activations as ma
+    from mistudio_capture import CaptureModel
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """As the extractor sets it, before torch is imported."""
 
-PRODUCTS, ROWS = 40, 1024
-GPU_PRODUCTS, GPU_ROWS = 200, 16_384
+PRODUCTS = {"cpu": (40, 1024), "cuda": (200, 16_384)}
+"""How many products of how many rows say what a device can do."""
 
 
 def system(home: Path, name: str) -> Job:
@@ -69,17 +70,13 @@ def system(home: Path, name: str) -> Job:
 
 def engine(home: Path, name: str) -> Job:
     """Return a job that captures into ``home/<set>/engine`` by shards, synced and committed."""
-    os.environ[HUGE_PAGES] = "1"
+    setting, model, budget = _loaded(home)
     import torch
 
     import mistudio_activations as ma
-    from mistudio_capture import CaptureModel, capture_shard, give_back_at_once
+    from mistudio_capture import capture_shard
 
-    give_back_at_once()
-    setting = Setting.of(home)
-    torch.set_num_threads(setting.threads)
     ids, offsets = load(home, name)
-    model, budget = CaptureModel.load(home / MODEL, setting.device), _budget(home, setting)
     store, dtype = home / name / "engine", getattr(torch, setting.dtype)
 
     def shard(index: int, first: int, last: int) -> tuple[ma.ShardFile, dict[str, ma.ShardFile]]:
@@ -115,16 +112,12 @@ def engine(home: Path, name: str) -> Job:
 
 def bare(home: Path, name: str) -> Job:
     """Return a job that runs the same batches to the same depth, and keeps nothing."""
-    os.environ[HUGE_PAGES] = "1"
+    setting, model, budget = _loaded(home)
     import torch
 
-    from mistudio_capture import CaptureModel, give_back_at_once, iter_batches
+    from mistudio_capture import iter_batches
 
-    give_back_at_once()
-    setting = Setting.of(home)
-    torch.set_num_threads(setting.threads)
     ids, offsets = load(home, name)
-    model, budget = CaptureModel.load(home / MODEL, setting.device), _budget(home, setting)
     rows = torch.from_numpy(ids.astype(np.int64))
 
     def job() -> None:
@@ -140,13 +133,26 @@ def bare(home: Path, name: str) -> Job:
     return job
 
 
+def _loaded(home: Path) -> tuple[Setting, CaptureModel, int]:
+    """Return the setting, its model in memory as the extractor has it, and a batch's tokens."""
+    os.environ[HUGE_PAGES] = "1"
+    import torch
+
+    from mistudio_capture import CaptureModel, give_back_at_once
+
+    give_back_at_once()
+    setting = Setting.of(home)
+    torch.set_num_threads(setting.threads)
+    return setting, CaptureModel.load(home / MODEL, setting.device), _budget(home, setting)
+
+
 def products(home: Path, _name: str) -> Job:
     """Return a job of matrix products as large as a block's largest, and nothing else."""
     import torch
 
     setting = Setting.of(home)
     torch.set_num_threads(setting.threads)
-    count, rows = (PRODUCTS, ROWS) if setting.device == "cpu" else (GPU_PRODUCTS, GPU_ROWS)
+    count, rows = PRODUCTS[setting.device]
     how = {"dtype": getattr(torch, setting.dtype), "device": setting.device}
     left = torch.randn(rows, setting.width, **how)
     right = torch.randn(setting.width, 4 * setting.width, **how)
@@ -162,7 +168,7 @@ def products(home: Path, _name: str) -> Job:
 
 def product_operations(setting: Setting) -> float:
     """Return the additions and multiplications of one run of :func:`products`."""
-    count, rows = (PRODUCTS, ROWS) if setting.device == "cpu" else (GPU_PRODUCTS, GPU_ROWS)
+    count, rows = PRODUCTS[setting.device]
     return 2.0 * count * rows * setting.width * 4 * setting.width
 
 
