@@ -14,8 +14,12 @@ help: ## Show this list
 setup: ## Make .venv and install everything into it
 	@deploy/dev/setup
 
+.PHONY: web
+web: setup ## Build the web UI, which the gateway serves
+	@deploy/dev/web build
+
 .PHONY: demo
-demo: setup ## From nothing to activations on disk: a real model, real text, the whole stack
+demo: web ## From nothing to activations on disk: a real model, real text, the whole stack
 	@$(BIN)/python examples/demo/run.py
 
 .PHONY: test
@@ -23,12 +27,16 @@ test: setup ## Every check and every test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
-	@# Types are checked meanwhile: both leave processors idle. The first look at the tests, on one
-	@# processor, compiles what every worker would else compile for itself.
-	@told=$$(mktemp); $(BIN)/mypy > $$told 2>&1 & types=$$!; \
+	@# What leaves processors idle runs side by side. The first look at the tests, on one processor,
+	@# compiles what every worker would else compile for itself; the web UI is built meanwhile, since
+	@# tests open it. Then types, and what else there is to check of the web UI, beside the tests.
+	@deploy/dev/web build & built=$$!; \
 	$(BIN)/pytest --collect-only -q > /dev/null; \
+	wait $$built || exit 1; \
+	told=$$(mktemp); (ended=0; $(BIN)/mypy || ended=1; \
+	deploy/dev/web lint typecheck test || ended=1; exit $$ended) > $$told 2>&1 & checks=$$!; \
 	$(BIN)/pytest -n $(WORKERS) $(ARGS); tests=$$?; \
-	wait $$types; typed=$$?; cat $$told; rm -f $$told; exit $$((tests + typed))
+	wait $$checks; checked=$$?; cat $$told; rm -f $$told; exit $$((tests + checked))
 
 .PHONY: families
 families: setup ## Run every family in every format and write docs/families.md
@@ -48,6 +56,7 @@ lint: setup ## Format, lint, architecture and types
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+	@deploy/dev/web lint typecheck
 
 .PHONY: contracts
 contracts: setup ## Render contracts/ and infra/nats/ from the code
@@ -62,10 +71,10 @@ bench: setup ## Run a benchmark: make bench NAME=capture
 	@$(BIN)/python -m benchmarks.$(NAME)
 
 .PHONY: up
-up: setup ## Start the embedded stack in the foreground
+up: web ## Start the embedded stack in the foreground
 	@$(BIN)/mistudio up
 
 .PHONY: clean
 clean: ## Remove caches and the venv
-	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache services/web/node_modules services/web/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
