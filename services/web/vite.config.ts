@@ -14,7 +14,12 @@ export default defineConfig({
       "/ws": { target: gateway, ws: true },
     },
   },
-  build: { target: "es2022", sourcemap: false },
+  build: {
+    target: "es2022",
+    sourcemap: false,
+    // A font in the style sheet would be loaded by everybody, and refused by the gateway's policy.
+    assetsInlineLimit: (path) => (path.endsWith(".woff2") ? false : undefined),
+  },
   test: {
     environment: "jsdom",
     setupFiles: ["src/testing/setup.ts"],

@@ -307,7 +307,14 @@ class Running:
 
 @asynccontextmanager
 async def running_gateway(url: str, **changes: Any) -> AsyncIterator[Running]:
-    values = {"jwt_secret_key": SECRET, "nats_url": url, "rpc_timeout_seconds": 3.0, **changes}
+    values = {
+        "jwt_secret_key": SECRET,
+        "nats_url": url,
+        "rpc_timeout_seconds": 3.0,
+        # Not the web UI, which is built on some machines and not on others.
+        "web_dir": None,
+        **changes,
+    }
     app = create_app(GatewaySettings(**values))
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, **server_options(), lifespan="on")

@@ -84,38 +84,6 @@ async def test_the_gauge_of_clients_counts_them(gateway, catalog, kit):
     await kit.until(lambda: gauge._value.get() == 0)
 
 
-async def test_the_page_asks_nobody_else(gateway, catalog):
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
-        answer = await client.get("/")
-    assert answer.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", answer.text)
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-
-
-async def test_a_web_ui_is_served_beside_the_api(tmp_path):
-    (tmp_path / "index.html").write_text("the application")
-    (tmp_path / "app.js").write_text("let x")
-    app = create_app(GatewaySettings.ephemeral(web_dir=tmp_path))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-        for path in ("/", "/models/m_1"):
-            assert (await client.get(path)).text == "the application"
-        assert (await client.get("/app.js")).text == "let x"
-        for path, status in (
-            ("/missing.js", 404),
-            ("/api/nothing", 404),
-            ("/api/models/m_1/load", 405),
-            ("/ws", 404),
-        ):
-            answer = await client.get(path)
-            assert answer.status_code == status, path
-            assert answer.json()["error"]["code"] in ("NOT_FOUND", "METHOD_NOT_ALLOWED")
-        assert (await client.get("/api/models/m_1/load")).headers["allow"] == "POST"
-        assert (await client.get("/api/models")).status_code == 401
-
-
 async def test_torch_and_sql_are_never_imported():
     program = (
         "import sys, mistudio_gateway.main as m;"

@@ -13,6 +13,14 @@ from mistudio_servicekit.settings import ServiceSettings
 
 GIB = 1024**3
 MIB = 1024**2
+HERE = Path(__file__).resolve().parent
+BUILDS = (HERE / "web", HERE.parents[2] / "web" / "dist")
+"""Where a build of the web UI may be: in a wheel that carries it, or beside us in a checkout."""
+
+
+def built_ui() -> Path | None:
+    """Return the directory of the web UI's files, or None when it has not been built."""
+    return next((build for build in BUILDS if (build / "index.html").is_file()), None)
 
 
 class GatewaySettings(ServiceSettings):
@@ -29,7 +37,10 @@ class GatewaySettings(ServiceSettings):
     )
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
     max_body_bytes: int = Field(default=MIB, ge=1024, description="Of a JSON body.")
-    web_dir: Path | None = Field(default=None, description="Static files of a web UI, for /.")
+    web_dir: Path | None = Field(
+        default_factory=built_ui,
+        description="The web UI's files, for /; empty for the built-in page.",
+    )
 
     rpc_timeout_seconds: float = Field(default=5.0, gt=0)
     register_timeout_seconds: float = Field(
