@@ -129,11 +129,14 @@ def main() -> None:
         model = model_of(client)
         memory = (model.memory_usage_bytes or 0) / 1e6
         console.print(f"[bold]{NAME}[/] is ready: {model.num_layers} layers, {memory:.0f} MB")
-        show(extraction_of(client, model, dataset_of(client)))
+        extraction = extraction_of(client, model, dataset_of(client))
+        show(extraction)
     except MiStudioError as error:
         raise SystemExit(f"{error.message} {error.details.get('remedy', '')}") from error
-    console.print(f"\nLook at it: {client.url}   token: [dim]{client.token}[/]", soft_wrap=True)
-    console.print(f"Stop it:    .venv/bin/mistudio down --data-dir {DATA}", soft_wrap=True)
+    console.print(f"\nStop it:    .venv/bin/mistudio down --data-dir {DATA}", soft_wrap=True)
+    # A cache of its own page, signed in: the token is in the fragment, which no server sees.
+    link = client.address.sign_in_url(f"/activations/{extraction.cache_id}")
+    console.print(f"Look at it: {link}", soft_wrap=True, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from .errors import InvalidArgument, Unreachable
 
@@ -29,6 +29,18 @@ class Address:
     def socket_url(self) -> str:
         """The WebSocket's URL."""
         return self.url.replace("http", "ws", 1) + "/ws"
+
+    def sign_in_url(self, path: str = "/") -> str:
+        """Return a link that opens the web UI signed in.
+
+        The token is in the fragment, which a browser sends to nobody and the page removes.
+
+        Parameters
+        ----------
+        path
+            Of a page, such as ``/activations/act_…``.
+        """
+        return f"{self.url}{path}#{urlencode({'token': self.token})}"
 
 
 def find_address(

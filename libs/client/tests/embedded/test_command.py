@@ -72,7 +72,7 @@ def begin(data_dir: Path) -> Iterator[Begin]:
         begun.append(process)
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("data "):
+            if line.startswith("open "):
                 break
         return process
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mistudio_client.address import Address
 from mistudio_client.embedded import Connection, StartFailed
 from mistudio_contracts.errors import MiStudioError
 
@@ -99,8 +100,8 @@ def welcome(connection: Connection) -> None:
     """Show where the stack is and how to get in."""
     rows = (
         ("miStudio", connection.url),
-        ("token", connection.token),
         ("data", connection.data_dir),
+        ("open", Address(connection.url, connection.token).sign_in_url()),
     )
     for label, value in rows:
         _out.print(Text.assemble((f"{label:<9}", "bold"), value))
