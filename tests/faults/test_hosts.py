@@ -12,14 +12,18 @@ import pytest
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_client.embedded.processes import wait_until
-from mistudio_testkit.faults import PATIENCE, hurry
+from mistudio_testkit.faults import EVERY, PATIENCE, hurry
 from mistudio_testkit.fleet import Fleet
 from mistudio_testkit.hosts import Network
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.repeated import Work, captured_by, queue
 from mistudio_testkit.site import Site
 
-pytestmark = [pytest.mark.stack, pytest.mark.faults]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.faults,
+    pytest.mark.skipif(not EVERY, reason="a stack over three hosts: make faults runs it"),
+]
 
 SHARD = "extraction:shard_completed"
 

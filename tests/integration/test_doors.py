@@ -106,7 +106,7 @@ def test_a_fuzzer_finds_no_answer_outside_the_contract(site: Site, stack: Embedd
             "--header", f"Authorization: Bearer {stack.token}",
             "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
             "response_headers_conformance,response_schema_conformance",
-            "--phases", "examples,coverage,fuzzing", "--max-examples", "6", "--workers", "1",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--workers", "1",
             "--generation-deterministic",
         ],
         capture_output=True,
