@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,10 @@ from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.looking import Along, Measure
 
 VALUES = 4 << 20
-"""Read at a time; twice eight bytes of memory each."""
+"""Read at a time: as many as keep a bucket busy."""
+
+CACHED = 1 << 18
+"""Multiplied at a time, in memory that is near: twice as fast as all that was read at once."""
 
 
 class Measuring:
@@ -47,19 +52,19 @@ class Measuring:
         """
         if self.measure is Measure.NORM:
             return column.norms_between(start, end).astype(np.float64)
-        parts = [
-            self._of_few(column, first, min(first + self.rows, end))
-            for first in range(start, end, self.rows)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        return np.concatenate([np.empty(0), *self._parts(column, start, end)])
 
-    def _of_few(self, column: Column, start: int, end: int) -> NDArray[np.float64]:
-        rows = column[start:end]
-        if self._unit is None:
-            return rows[:, self._neuron].astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values: NDArray[np.float64] = rows.astype(np.float64) @ self._unit
-        return values
+    def _parts(self, column: Column, start: int, end: int) -> Iterator[NDArray[np.float64]]:
+        for first in range(start, end, self.rows):
+            rows = column[first : min(first + self.rows, end)]
+            if self._unit is None:
+                yield rows[:, self._neuron].astype(np.float64)
+                continue
+            few = max(1, CACHED // rows.shape[1])
+            for at in range(0, len(rows), few):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values = rows[at : at + few].astype(np.float64) @ self._unit
+                yield values
 
 
 def _unit(direction: list[float]) -> NDArray[np.float64]:
