@@ -35,7 +35,12 @@ const authenticated: Middleware = {
   },
 };
 
-export const api = createClient<paths>({ baseUrl: "" });
+export const api = createClient<paths>({
+  // A whole address, since outside a browser a Request knows of no page it is relative to.
+  baseUrl: window.location.origin,
+  // Looked up at each call: whoever stands in for it may come later than this module.
+  fetch: (request) => fetch(request),
+});
 api.use(authenticated);
 
 /**

@@ -10,7 +10,7 @@ import { useSession } from "@/state/session";
 export function draw(element: ReactElement, at = "/") {
   const queries = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   return render(
-    <MantineProvider env="test">
+    <MantineProvider env="test" withCssVariables={false} withGlobalClasses={false}>
       <QueryClientProvider client={queries}>
         <MemoryRouter initialEntries={[at]}>{element}</MemoryRouter>
       </QueryClientProvider>
