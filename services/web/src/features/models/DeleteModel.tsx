@@ -1,0 +1,120 @@
+import { Alert, Button, Group, List, Modal, Stack, Text } from "@mantine/core";
+import { TriangleAlert } from "lucide-react";
+import { useState } from "react";
+import { useShallow } from "zustand/react/shallow";
+import type { ApiError } from "@/api/errors";
+import type { Cache } from "@/api/types";
+import { useEntities } from "@/state/entities";
+import { deleteModel } from "@/state/models";
+import { ErrorNotice } from "@/ui/ErrorNotice";
+import { bytes, count } from "@/ui/format";
+
+interface Props {
+  id: string;
+  opened: boolean;
+  onClose: () => void;
+}
+
+/** Says what deleting a model removes, and deletes it. */
+export default function DeleteModel({ id, opened, onClose }: Props) {
+  const name = useEntities((state) => state.models[id]?.name);
+  // Whoever else deletes it meanwhile has answered the question.
+  return (
+    <Modal
+      opened={opened && name !== undefined}
+      onClose={onClose}
+      title={`Delete ${name ?? "model"}?`}
+      styles={{ title: { fontWeight: 650 } }}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <Question id={id} onClose={onClose} />
+    </Modal>
+  );
+}
+
+function Question({ id, onClose }: Omit<Props, "opened">) {
+  const model = useEntities((state) => state.models[id]);
+  const caches = useEntities(
+    useShallow((state) => Object.values(state.caches).filter((cache) => cache.model_id === id)),
+  );
+  const running = useEntities(
+    (state) =>
+      Object.values(state.extractions).filter(
+        ({ model_id, status }) =>
+          model_id === id && (status === "queued" || status === "extracting"),
+      ).length,
+  );
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+
+  async function remove() {
+    setBusy(true);
+    const refused = await deleteModel(id);
+    setBusy(false);
+    setError(refused);
+    if (!refused) onClose();
+  }
+
+  if (!model) return null;
+  return (
+    <Stack>
+      {error && <ErrorNotice error={error} />}
+      {running > 0 && !error && (
+        <Alert color="yellow" icon={<TriangleAlert aria-hidden />} role="note">
+          {running === 1 ? "An extraction on it is" : `${count(running)} extractions on it are`}{" "}
+          queued or running. Cancel {running === 1 ? "it" : "them"} first.
+        </Alert>
+      )}
+      <Text size="sm">For good, this removes:</Text>
+      <List size="sm" spacing={4}>
+        <List.Item>
+          the model <b>{model.name}</b>
+          {model.status === "ready" && `, which leaves memory (${bytes(model.memory_usage_bytes)})`}
+          {model.status === "loading" && ", whose load is stopped"}
+        </List.Item>
+        {model.disk_bytes !== null && (
+          <List.Item>its prepared weights, {bytes(model.disk_bytes)} on disk</List.Item>
+        )}
+        <List.Item>
+          {caches.length ? (
+            <>
+              <b>
+                {caches.length === 1
+                  ? "1 activation cache"
+                  : `${count(caches.length)} activation caches`}
+              </b>
+              , {bytes(bytesOf(caches))}
+            </>
+          ) : (
+            "no activation caches: it has none"
+          )}
+        </List.Item>
+      </List>
+      <Text size="sm" c="dimmed">
+        Files that another model needs too stay. Datasets stay.
+      </Text>
+      <Group justify="flex-end">
+        <Button variant="default" onClick={onClose} data-autofocus>
+          Keep it
+        </Button>
+        <Button color="red" loading={busy} onClick={() => void remove()}>
+          Delete
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
+
+/** Bytes of the columns that caches show; one that several show counts once. */
+function bytesOf(caches: readonly Cache[]): number {
+  const columns = new Map<string, number>();
+  let whole = 0;
+  for (const cache of caches) {
+    if (!cache.columns.length) whole += cache.file_size_bytes;
+    for (const column of cache.columns) {
+      columns.set(`${cache.store_key} ${column.hook_point}`, column.bytes);
+    }
+  }
+  for (const each of columns.values()) whole += each;
+  return whole;
+}

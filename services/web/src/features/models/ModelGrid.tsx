@@ -1,0 +1,65 @@
+import { useElementSize, useMergedRef } from "@mantine/hooks";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { memo, useLayoutEffect, useRef, useState } from "react";
+import { ModelCard } from "./ModelCard";
+import classes from "./ModelGrid.module.css";
+
+const GAP = 16;
+const LEAST_WIDTH = 340;
+const LIKELY_HEIGHT = 222;
+
+interface Props {
+  ids: readonly string[];
+  onDelete: (id: string) => void;
+}
+
+/** The cards, as many columns of them as there is room for; only those in sight are drawn. */
+export const ModelGrid = memo(function ModelGrid({ ids, onDelete }: Props) {
+  const list = useRef<HTMLUListElement>(null);
+  const { ref, width } = useElementSize<HTMLUListElement>();
+  const [top, setTop] = useState(0);
+  const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+  const rows = useWindowVirtualizer({
+    count: Math.ceil(ids.length / columns),
+    estimateSize: () => LIKELY_HEIGHT,
+    gap: GAP,
+    overscan: 3,
+    scrollMargin: top,
+  });
+
+  // What is above wraps at other widths.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the width moves the list
+  useLayoutEffect(() => {
+    if (list.current) setTop(list.current.getBoundingClientRect().top + window.scrollY);
+  }, [width]);
+
+  const drawn = rows.getVirtualItems();
+  const first = drawn[0]?.index ?? 0;
+  const end = (drawn.at(-1)?.index ?? -1) + 1;
+  return (
+    <ul
+      ref={useMergedRef(list, ref)}
+      aria-label="Models"
+      className={classes.list}
+      style={{
+        gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`,
+        // Room for the rows that are not drawn.
+        paddingTop: (drawn[0]?.start ?? top) - top,
+        paddingBottom: rows.getTotalSize() - ((drawn.at(-1)?.end ?? top) - top),
+      }}
+    >
+      {ids.slice(first * columns, end * columns).map((id, place) => (
+        <li
+          key={id}
+          // The first of a row is as high as the row.
+          ref={place % columns ? undefined : rows.measureElement}
+          data-index={first + Math.floor(place / columns)}
+          aria-posinset={first * columns + place + 1}
+          aria-setsize={ids.length}
+        >
+          <ModelCard id={id} onDelete={onDelete} />
+        </li>
+      ))}
+    </ul>
+  );
+});

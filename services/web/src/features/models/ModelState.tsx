@@ -1,0 +1,152 @@
+import { Group, Progress, Stack, Text } from "@mantine/core";
+import { CircleAlert } from "lucide-react";
+import { remedyOf } from "@/api/errors";
+import type { LoadProgress, ModelSummary, Schemas } from "@/api/types";
+import { useEntities } from "@/state/entities";
+import { bytes, duration, format } from "@/ui/format";
+import { ProgressLine } from "@/ui/ProgressLine";
+import classes from "./ModelCard.module.css";
+
+const STAGES: Record<Schemas["LoadStage"], string> = {
+  resolving: "Looking it up",
+  downloading: "Downloading",
+  verifying: "Verifying",
+  quantizing: "Quantising",
+  placing: "Placing in memory",
+};
+
+/** How a model stands: what it takes, how its load goes, or what went wrong. */
+export function ModelState({ model }: { model: ModelSummary }) {
+  switch (model.status) {
+    case "loading":
+      return <Loading model={model} />;
+    case "failed":
+      return <Failed model={model} />;
+    case "ready":
+      return <InMemory model={model} />;
+    case "unloaded":
+      return (
+        <Resting
+          title="Not in memory"
+          figure={model.disk_bytes === null ? null : `${bytes(model.disk_bytes)} on disk`}
+          detail="Prepared: it loads without a download."
+        />
+      );
+    case "pending":
+      return (
+        <Resting
+          title="Not loaded yet"
+          figure={null}
+          detail={
+            model.model_type === null
+              ? "Nobody has looked at it yet: its first load will."
+              : "Its weights are fetched with its first load."
+          }
+        />
+      );
+  }
+}
+
+function Loading({ model }: { model: ModelSummary }) {
+  const load = useEntities((state) => state.loads[model.id]);
+  const stage = model.stage ? STAGES[model.stage] : "Waiting for its turn";
+  const into = model.stage === "quantizing" ? ` to ${format(model.quantization)}` : "";
+  return (
+    <ProgressLine
+      value={model.progress}
+      label={load?.retry ? `${stage}${into}, retry ${load.retry}` : `${stage}${into}`}
+      detail={load ? figures(load) || load.message : " "}
+    />
+  );
+}
+
+/** "35.0 MB of 118 MB · 12.0 MB/s · 7 s left", as far as it is known. */
+function figures({
+  bytes_done,
+  bytes_total,
+  bytes_per_second,
+  seconds_left,
+}: LoadProgress): string {
+  const parts = [];
+  if (bytes_done != null && bytes_total != null) {
+    parts.push(`${bytes(bytes_done)} of ${bytes(bytes_total)}`);
+  }
+  if (bytes_per_second != null) parts.push(`${bytes(bytes_per_second)}/s`);
+  if (seconds_left != null) parts.push(`${duration(seconds_left)} left`);
+  return parts.join(" · ");
+}
+
+function InMemory({ model }: { model: ModelSummary }) {
+  const budget = useEntities((state) => {
+    const devices = Object.values(state.devices);
+    const holding = devices.find((device) => device.resident_models.includes(model.id));
+    return (holding ?? devices.find((device) => device.online))?.memory_budget_bytes ?? null;
+  });
+  const taken = model.memory_usage_bytes;
+  const share = taken !== null && budget ? Math.min(100, (100 * taken) / budget) : null;
+  return (
+    <Stack gap={4}>
+      <Group justify="space-between" gap="xs" wrap="nowrap">
+        <Text size="xs" fw={550}>
+          In memory
+        </Text>
+        <Text size="xs" c="dimmed">
+          {budget ? `${bytes(taken)} of ${bytes(budget)}` : bytes(taken)}
+        </Text>
+      </Group>
+      <Progress.Root size="sm" aria-hidden>
+        <Progress.Section value={share ?? 0} color="teal" withAria={false} />
+      </Progress.Root>
+      <Text size="xs" c="dimmed" truncate>
+        {model.load_time_seconds === null
+          ? " "
+          : `Loaded in ${duration(model.load_time_seconds)}${kept(model)}`}
+      </Text>
+    </Stack>
+  );
+}
+
+function kept({ pinned, keep_alive_seconds }: ModelSummary): string {
+  if (pinned) return " · stays: it is pinned";
+  if (keep_alive_seconds === null) return "";
+  return ` · leaves after ${duration(keep_alive_seconds)} without use`;
+}
+
+function Resting(props: { title: string; figure: string | null; detail: string }) {
+  return (
+    <Stack gap={4}>
+      <Group justify="space-between" gap="xs" wrap="nowrap">
+        <Text size="xs" fw={550}>
+          {props.title}
+        </Text>
+        {props.figure && (
+          <Text size="xs" c="dimmed">
+            {props.figure}
+          </Text>
+        )}
+      </Group>
+      <Text size="xs" c="dimmed">
+        {props.detail}
+      </Text>
+    </Stack>
+  );
+}
+
+function Failed({ model }: { model: ModelSummary }) {
+  const remedy = remedyOf(model.error);
+  return (
+    <div className={classes.failure}>
+      <CircleAlert size={14} aria-hidden className={classes.sign} />
+      <div>
+        <Text size="xs" fw={550} lineClamp={3}>
+          {model.error?.message ?? "Its load failed."}
+        </Text>
+        {remedy && (
+          <Text size="xs" c="dimmed" lineClamp={3} mt={2}>
+            {remedy}
+          </Text>
+        )}
+      </div>
+    </div>
+  );
+}
