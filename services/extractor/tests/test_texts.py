@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from mistudio_extractor.services.texts import Texts
+from mistudio_extractor.services.tokenizing import tokenizer_of
 
 
 def byte_level() -> Tokenizer:
@@ -63,6 +65,17 @@ def test_a_part_of_a_character_is_no_error(make: Any) -> None:
     ids = tokenizer("aé\n", add_special_tokens=False)["input_ids"][-3:]
     assert texts.each(ids) == ["\N{REPLACEMENT CHARACTER}"] * 2 + ["\n"]
     assert texts.together(ids) == "é\n"
+
+
+def test_a_tokenizer_that_several_threads_use_is_changed_by_no_call(tmp_path: Path) -> None:
+    made = byte_level()
+    made.enable_truncation(4)
+    made.enable_padding()
+    fast(made).save_pretrained(tmp_path)
+    tokenizer = tokenizer_of(tmp_path)
+    backend = tokenizer.backend_tokenizer
+    assert (backend.truncation, backend.padding) == (None, None)
+    assert len(tokenizer("the the the the the the")["input_ids"]) == 6
 
 
 def test_an_id_beyond_the_vocabulary_reads_as_nothing() -> None:

@@ -209,9 +209,14 @@ def tokenizer_of(artifact: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             artifact, local_files_only=True, trust_remote_code=False, use_fast=True
         )
+        if tokenizer.is_fast:
+            # Else the first call would do so, and fail where another thread's is under way.
+            tokenizer.backend_tokenizer.no_truncation()
+            tokenizer.backend_tokenizer.no_padding()
+        return tokenizer
     except Exception as error:
         # The tokenizers library raises bare exceptions for files it cannot read.
         log.warning("A tokenizer could not be read.", exc_info=error)
