@@ -21,13 +21,18 @@ export function whenUnauthorized(callback: () => void): void {
   onUnauthorized = callback;
 }
 
+/** Note that the gateway no longer takes the token. */
+export function unauthorized(): void {
+  onUnauthorized();
+}
+
 const authenticated: Middleware = {
   onRequest({ request }) {
     if (token) request.headers.set("Authorization", `Bearer ${token}`);
     return request;
   },
   onResponse({ response }) {
-    if (response.status === 401) onUnauthorized();
+    if (response.status === 401) unauthorized();
     return response;
   },
   onError() {

@@ -16,7 +16,8 @@ afterEach(() => {
 // What jsdom lacks and Mantine asks for.
 Object.defineProperty(window, "matchMedia", {
   value: (query: string) => ({
-    matches: false,
+    // As in a browser: what asks for nothing is met.
+    matches: query === "",
     media: query,
     onchange: null,
     addEventListener: vi.fn(),
@@ -36,3 +37,16 @@ globalThis.ResizeObserver ??= NoObserver as unknown as typeof ResizeObserver;
 globalThis.IntersectionObserver ??= NoObserver as unknown as typeof IntersectionObserver;
 Element.prototype.scrollIntoView ??= () => {};
 window.scrollTo = () => {};
+Blob.prototype.arrayBuffer ??= function (this: Blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result as ArrayBuffer));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsArrayBuffer(this);
+  });
+};
+
+// There is no canvas either: a chart is told by its label and by the table beside it.
+vi.mock("@/ui/echarts", () => ({
+  init: () => ({ setOption() {}, on() {}, resize() {}, dispose() {} }),
+}));
