@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.services.caches import Caches
@@ -15,7 +16,6 @@ from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, ServiceUnavailable
-from mistudio_contracts.values import ModelFacts
 
 from .support import World, now
 
@@ -157,11 +157,19 @@ async def test_caches_that_nobody_used_for_a_month_leave(
 async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) -> None:
     """Do what housekeeping does from time to time."""
 
-    async def nobody(_: rpc.InspectModelRequest) -> ModelFacts:
-        raise ServiceUnavailable("no loader")
+    async def nobody(_: Any) -> Any:
+        raise ServiceUnavailable("nobody answers")
 
     database = Database(settings.database_url)
     await database.open()
-    context = Context(database, settings, nobody, nobody, lambda: None, now)
+    context = Context(
+        database,
+        settings,
+        inspect=nobody,
+        probe=nobody,
+        count_tokens=nobody,
+        wake=lambda: None,
+        now=now,
+    )
     await Retention(context, Caches(context, Stores(context))).sweep()
     await database.close()

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 import mistudio_activations
 from mistudio_contracts import new_id
 from mistudio_contracts.errors import ExtractionFailed, InsufficientStorage, ServiceUnavailable
+from mistudio_contracts.looking import NormsRequest
 from mistudio_contracts.rpc import ListStoreFilesRequest, ReadStoreFileRequest
 from mistudio_contracts.values import Artifact
 from mistudio_contracts.work import EvictStore
 from mistudio_extractor.config import ExtractorSettings
 from mistudio_extractor.services.committing import Committing
+from mistudio_extractor.services.looking import Looking
 from mistudio_extractor.services.models import unload
 from mistudio_extractor.services.planning import Planning
 from mistudio_extractor.services.stores import Stores
@@ -23,7 +25,7 @@ from mistudio_extractor.storage.layout import Layout
 from mistudio_testkit.models import ragged_texts
 from mistudio_testkit.s3 import S3Server
 
-from .support import Disk, commit_order, plan_order
+from .support import POINTS, Disk, commit_order, plan_order
 from .test_capture import Bench
 
 
@@ -125,10 +127,12 @@ def test_a_server_that_is_away_is_tried_again_later(
     planned = Planning(Layout(Disk(pool.root).settings)).plan(order, lambda: False)
     assert planned is not None
     listing = ListStoreFilesRequest(store_key=key)
+    looking = NormsRequest(store_key=key, hook_points=POINTS, sample_count=5)
     attempts: list[Any] = [
         lambda: Planning(away).plan(order, lambda: False),
         lambda: Committing(away).commit(commit_order(order, planned)),
         lambda: Stores(away).files(listing),
+        lambda: Looking(away).norms(looking),
         lambda: Stores(away).evict(EvictStore(task_id=new_id("task"), store_key=key)),
     ]
     for attempt in attempts:

@@ -46,10 +46,10 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     context = Context(
         database,
         settings,
-        _inspection(broker, settings),
-        _probe(broker, settings),
-        _counting(broker, settings),
-        movement.wake,
+        inspect=_inspection(broker, settings),
+        probe=_probe(broker, settings),
+        count_tokens=_counting(broker, settings),
+        wake=movement.wake,
     )
     catalog = Catalog(context, _QueuesEmpty(broker))
     movement.steps.extend(catalog.movements)
