@@ -92,9 +92,7 @@ function Form({ width, onClose }: Omit<Props, "opened">) {
           if (value.trim()) void take(() => parseText(value), "pasted");
           else setGiven(null);
         }}
-        autosize
-        minRows={4}
-        maxRows={10}
+        rows={6}
         styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
         data-autofocus
       />
