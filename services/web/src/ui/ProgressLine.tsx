@@ -22,7 +22,7 @@ export function ProgressLine({ value, label, detail }: Props) {
         </Text>
       </Group>
       <Progress.Root size="sm">
-        <Progress.Section value={value} aria-label={label} animated={value < 100} />
+        <Progress.Section value={value} aria-label={label} />
       </Progress.Root>
       {detail && (
         <Text size="xs" c="dimmed" truncate>
