@@ -54,7 +54,14 @@ export const theme = createTheme({
     Badge: Badge.extend({ defaultProps: { tt: "none", fw: 550, radius: "sm" } }),
     Card: Card.extend({ defaultProps: { withBorder: true, padding: "md", shadow: "none" } }),
     Paper: Paper.extend({ defaultProps: { withBorder: true, p: "md" } }),
-    Modal: Modal.extend({ defaultProps: { centered: true, overlayProps: { blur: 2 } } }),
+    Modal: Modal.extend({
+      defaultProps: {
+        centered: true,
+        overlayProps: { backgroundOpacity: 0.55 },
+        // It is a header element, but no second banner of the page.
+        attributes: { header: { role: "none" } },
+      },
+    }),
     Tooltip: Tooltip.extend({ defaultProps: { openDelay: 300, withArrow: true } }),
   },
 });
