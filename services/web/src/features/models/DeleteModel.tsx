@@ -1,4 +1,5 @@
 import { Alert, Button, Group, List, Modal, Stack, Text } from "@mantine/core";
+import { useMounted } from "@mantine/hooks";
 import { TriangleAlert } from "lucide-react";
 import { useState } from "react";
 import { useShallow } from "zustand/react/shallow";
@@ -18,10 +19,12 @@ interface Props {
 /** Says what deleting a model removes, and deletes it. */
 export default function DeleteModel({ id, opened, onClose }: Props) {
   const name = useEntities((state) => state.models[id]?.name);
+  // Opened after it is there, it notes who had the focus, to give it back.
+  const mounted = useMounted();
   // Whoever else deletes it meanwhile has answered the question.
   return (
     <Modal
-      opened={opened && name !== undefined}
+      opened={opened && mounted && name !== undefined}
       onClose={onClose}
       title={`Delete ${name ?? "model"}?`}
       styles={{ title: { fontWeight: 650 } }}

@@ -26,7 +26,7 @@ export function LoadButton({ model }: { model: ModelSummary }) {
         Load
         <VisuallyHidden component="span">{` ${model.name}`}</VisuallyHidden>
       </Button>
-      <Menu opened={open} onChange={setOpen} position="bottom-start" width={340}>
+      <Menu opened={open} onChange={setOpen} position="bottom-start" width={380}>
         <Menu.Target>
           <Button
             size="xs"
@@ -86,7 +86,7 @@ function Formats({ model }: { model: ModelSummary }) {
                 <VisuallyHidden component="span">(registered)</VisuallyHidden>
               )}
               {data?.recommended === quantization && (
-                <Badge size="xs" variant="light">
+                <Badge size="xs" variant="light" flex="none">
                   recommended
                 </Badge>
               )}

@@ -38,7 +38,8 @@ export function ModelList({ onDelete, onAdd }: Props) {
       {error && <ErrorNotice error={error} onRetry={() => void fetchAll("models")} />}
       <Toolbar listing={listing} onChange={change} />
       <Text size="sm" c="dimmed" role="status">
-        {filtered ? `${count(ids.length)} of ${count(total)} models` : `${count(total)} models`}
+        {filtered && `${count(ids.length)} of `}
+        {total === 1 ? "1 model" : `${count(total)} models`}
         {filtered && ids.length > 0 && (
           <>
             {" · "}

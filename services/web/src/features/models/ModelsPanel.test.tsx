@@ -1,4 +1,4 @@
-import { act, screen, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { HttpResponse, http } from "msw";
 import { Route, Routes, useLocation } from "react-router";
@@ -152,10 +152,12 @@ test("details open above the list", () => {
   expect(names()).toHaveLength(3);
 });
 
-test("the dialog that deletes opens for the card that asks, and closes", async () => {
+test("the dialog that deletes opens for the card that asks, and gives the focus back", async () => {
   open(ROWS);
-  await user.click(screen.getByRole("button", { name: "Delete GPT-2" }));
+  const asking = screen.getByRole("button", { name: "Delete GPT-2" });
+  await user.click(asking);
   const dialog = await screen.findByRole("dialog", { name: "Delete GPT-2?" });
   await user.click(within(dialog).getByRole("button", { name: "Keep it" }));
   expect(screen.queryByRole("dialog")).toBeNull();
+  await waitFor(() => expect(asking).toHaveFocus());
 });

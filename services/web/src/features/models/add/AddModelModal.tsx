@@ -1,4 +1,5 @@
 import { Modal } from "@mantine/core";
+import { useMounted } from "@mantine/hooks";
 import { AddModel } from "./AddModel";
 
 interface Props {
@@ -8,9 +9,11 @@ interface Props {
 
 /** The dialog that adds a model; its form begins anew each time it is opened. */
 export default function AddModelModal({ opened, onClose }: Props) {
+  // Opened after it is there, it notes who had the focus, to give it back.
+  const mounted = useMounted();
   return (
     <Modal
-      opened={opened}
+      opened={opened && mounted}
       onClose={onClose}
       size={960}
       title="Add a model"

@@ -53,6 +53,7 @@ export function WhatModel({ form, found }: Props) {
       <Input.Wrapper label="Source" labelElement="div" error={form.errors.source}>
         <SegmentedControl
           fullWidth
+          bg="var(--surface)"
           aria-label="Source"
           data={Object.entries(SOURCES).map(([value, { label }]) => ({
             value: value as Values["source"],
