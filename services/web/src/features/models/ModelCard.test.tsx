@@ -22,7 +22,10 @@ function show(change: Partial<ModelSummary> = {}) {
   draw(<ModelCard id="m_gpt2_1" onDelete={onDelete} />, "/models?q=gpt");
 }
 
-beforeEach(() => signedIn("model:read", "model:write"));
+beforeEach(() => {
+  useSelection.setState({ modelId: null });
+  signedIn("model:read", "model:write");
+});
 
 describe("what a card shows", () => {
   test("name, family, format and figures", () => {
