@@ -177,8 +177,7 @@ def _download(scratch: Path, with_node: Sequence[str]) -> Path:
     digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
     if digest != DIGEST:
         raise ChromiumMissing(f"{PACKAGE} {VERSION} is not what it was: its SHA-512 is {digest}.")
-    with tarfile.open(package) as archive:
-        archive.extractall(scratch, filter="data")
+    _extract(package, scratch)
     return scratch / "package" / "bin"
 
 
@@ -194,6 +193,12 @@ def _unpack(packed: Path, target: Path, with_node: Sequence[str]) -> None:
         )
     (target / "chromium").chmod(0o755)
     for path in target.glob("*.tar"):
-        with tarfile.open(path) as archive:
-            archive.extractall(target, filter="data")
+        _extract(path, target)
         path.unlink()
+
+
+def _extract(path: Path, target: Path) -> None:
+    with tarfile.open(path) as archive:
+        # Python 3.10 and 3.11 know of filters in their later releases; the digest was checked.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        archive.extractall(target)
