@@ -47,7 +47,8 @@ export const theme = createTheme({
   defaultRadius: "md",
   cursorType: "pointer",
   autoContrast: true,
-  luminanceThreshold: 0.35,
+  // Where black and white are equally readable.
+  luminanceThreshold: 0.18,
   respectReducedMotion: true,
   components: {
     Button: Button.extend({ defaultProps: { size: "sm" } }),

@@ -10,6 +10,7 @@ import {
   Text,
   Title,
 } from "@mantine/core";
+import { useInterval } from "@mantine/hooks";
 import { Cpu } from "lucide-react";
 import type { Device } from "@/api/types";
 import { useEntities } from "@/state/entities";
@@ -23,10 +24,14 @@ import { MemoryBar } from "./MemoryBar";
 import { portionsOf } from "./portions";
 import { Queue } from "./Queue";
 
+const HEARTBEAT_MS = 5000;
+
 /** What there is to compute on: its memory, its disk, and what waits for it. */
 export default function DevicePanel() {
   const devices = useEntities((state) => state.devices);
   const { status, error } = useEntities((state) => state.fetched.devices);
+  // What other processes take and what the disk holds changes without an event.
+  useInterval(() => void fetchAll("devices"), HEARTBEAT_MS, { autoInvoke: true });
   const rows = Object.values(devices).sort(
     (a, b) => Number(b.online) - Number(a.online) || a.name.localeCompare(b.name),
   );
