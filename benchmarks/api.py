@@ -53,8 +53,8 @@ def first_events(site: Site, model_id: str) -> list[float]:
     return seconds
 
 
-async def fill(database_url: str) -> None:
-    """Add rows until the catalog holds ``ROWS`` models, as copies of the one that is there."""
+async def fill(database_url: str, rows: int) -> None:
+    """Add ``rows`` models to the catalog, as copies of one that is there."""
     connection = await asyncpg.connect(database_url)
     try:
         columns = [
@@ -68,7 +68,7 @@ async def fill(database_url: str) -> None:
         named = ", ".join(f'"{c}"' for c in columns)
         await connection.execute(
             f"INSERT INTO models (id, {named})"
-            f" SELECT 'm_row_' || g, {named} FROM models CROSS JOIN generate_series(1, {ROWS}) g"
+            f" SELECT 'm_row_' || g, {named} FROM models CROSS JOIN generate_series(1, {rows}) g"
             " WHERE models.id = (SELECT id FROM models LIMIT 1)"
         )
         await connection.execute("ANALYZE models")
@@ -112,7 +112,7 @@ def main() -> None:
                 frames.until("model:unloaded", model_id=model["id"])
             events = first_events(site, model["id"])
             results: dict[str, Any] = {"post_to_first_event": figures(events)}
-            asyncio.run(fill(stack.database_url))
+            asyncio.run(fill(stack.database_url, ROWS))
             results["list_10000_models"] = figures(lists(site))
             site.close()
     table = Table("request", "count", "p50 ms", "p99 ms", "target p99 ms", title="API latency")

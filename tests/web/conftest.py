@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.browser import chromium_browser
@@ -19,6 +19,9 @@ from .windows import Windows
 ROOT = Path(__file__).parents[2]
 NODE = (str(ROOT / "deploy" / "dev" / "node"),)
 SCREENSHOTS = ROOT / "build" / "screenshots"
+
+# Nothing is measured: what is waited for may take as long as a busy machine makes it.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="package")
