@@ -115,17 +115,19 @@ function View({ cache }: { cache: Cache }) {
 
 function Gone() {
   return (
-    <EmptyState
-      icon={Layers}
-      title="There is no such cache"
-      action={
-        <Button component={Link} to="/activations" variant="default">
-          All caches
-        </Button>
-      }
-    >
-      It was deleted, or made room for others as the one that was not used for longest. The same
-      extraction makes it again.
-    </EmptyState>
+    <Page title="Activations">
+      <EmptyState
+        icon={Layers}
+        title="There is no such cache"
+        action={
+          <Button component={Link} to="/activations" variant="default">
+            All caches
+          </Button>
+        }
+      >
+        It was deleted, or made room for others as the one that was not used for longest. The same
+        extraction makes it again.
+      </EmptyState>
+    </Page>
   );
 }

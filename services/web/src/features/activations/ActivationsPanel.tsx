@@ -1,4 +1,4 @@
-import { Button, Group, Select, Stack, Text } from "@mantine/core";
+import { Box, Button, Group, Select, Stack, Text } from "@mantine/core";
 import { Layers } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { Link, useSearchParams } from "react-router";
@@ -133,10 +133,12 @@ function None() {
           An extraction runs a model over a dataset and keeps what its layers compute, a row a
           token. Open a model and choose hook points, or from a terminal:
         </Text>
-        <CopyBlock
-          code="mistudio extract gpt2 texts --layers 0,6,-1"
-          label="the command that extracts"
-        />
+        <Box ta="left">
+          <CopyBlock
+            code="mistudio extract gpt2 texts --layers 0,6,-1"
+            label="the command that extracts"
+          />
+        </Box>
       </Stack>
     </EmptyState>
   );

@@ -1,5 +1,6 @@
 import {
   Anchor,
+  Box,
   Group,
   Paper,
   SegmentedControl,
@@ -101,17 +102,19 @@ function Found({ found, name }: { found: Schemas["TopTokens"]; name: string }) {
           : `All ${count(total_tokens)} tokens were compared.`}
       </Text>
       <Framed>
-        <Table.ScrollContainer minWidth={640} type="native">
+        <Table.ScrollContainer minWidth={420} type="native">
           <Table aria-label={`Tokens by ${name}`} verticalSpacing={6}>
             <Table.Thead>
               <Table.Tr>
-                <Table.Th w={44}>#</Table.Th>
-                <Table.Th w={190}>{name}</Table.Th>
+                <Table.Th w={44} visibleFrom="md">
+                  #
+                </Table.Th>
+                <Table.Th miw={90}>{name}</Table.Th>
                 <Table.Th>Token where it stands</Table.Th>
-                <Table.Th w={90} ta="right">
+                <Table.Th w={90} ta="right" visibleFrom="md">
                   Position
                 </Table.Th>
-                <Table.Th w={120} ta="right">
+                <Table.Th w={100} ta="right">
                   Sample
                 </Table.Th>
               </Table.Tr>
@@ -146,19 +149,21 @@ function Row({ token, rank, share }: RowProps) {
   there.set("token", String(token.position));
   return (
     <Table.Tr>
-      <Table.Td c="dimmed">{rank}</Table.Td>
+      <Table.Td c="dimmed" visibleFrom="md">
+        {rank}
+      </Table.Td>
       <Table.Td>
         <Group gap="xs" wrap="nowrap">
           <Text size="sm" fw={600} w={64} ta="right" style={{ flex: "none" }}>
             {figure(token.value)}
           </Text>
-          <div className={classes.track} aria-hidden>
+          <Box className={classes.track} visibleFrom="md" aria-hidden>
             <div
               className={classes.bar}
               data-negative={token.value < 0 || undefined}
               style={{ width: `${100 * share}%` }}
             />
-          </div>
+          </Box>
         </Group>
       </Table.Td>
       <Table.Td className={classes.context}>
@@ -166,7 +171,9 @@ function Row({ token, rank, share }: RowProps) {
         <mark>{token.text === null ? `#${token.input_id}` : visible(token.text) || "∅"}</mark>
         {token.after !== null && <span>{visible(token.after)}</span>}
       </Table.Td>
-      <Table.Td ta="right">{count(token.position)}</Table.Td>
+      <Table.Td ta="right" visibleFrom="md">
+        {count(token.position)}
+      </Table.Td>
       <Table.Td ta="right">
         <Anchor
           component={Link}

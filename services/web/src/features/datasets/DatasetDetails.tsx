@@ -167,16 +167,18 @@ function Extract({ datasetId }: { datasetId: string }) {
 
 function Gone() {
   return (
-    <EmptyState
-      icon={Database}
-      title="There is no such dataset"
-      action={
-        <Button component={Link} to="/datasets" variant="default">
-          All datasets
-        </Button>
-      }
-    >
-      It may have been deleted. Caches that were made from it are still among the activations.
-    </EmptyState>
+    <Page title="Datasets">
+      <EmptyState
+        icon={Database}
+        title="There is no such dataset"
+        action={
+          <Button component={Link} to="/datasets" variant="default">
+            All datasets
+          </Button>
+        }
+      >
+        It may have been deleted. Caches that were made from it are still among the activations.
+      </EmptyState>
+    </Page>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Code, FileButton, Stack, Text } from "@mantine/core";
+import { Box, Button, Code, FileButton, Stack, Text } from "@mantine/core";
 import { Database, FileUp } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
@@ -114,7 +114,9 @@ function None({ mayWrite }: { mayWrite: boolean }) {
             <Text inherit>
               Drop a file above, or register one that the service can read itself. From a terminal:
             </Text>
-            <CopyBlock code="mistudio datasets add ./texts.jsonl" label="the command" />
+            <Box ta="left">
+              <CopyBlock code="mistudio datasets add ./texts.jsonl" label="the command" />
+            </Box>
           </>
         ) : (
           <Text inherit>

@@ -128,5 +128,6 @@ function Counted({ lengths }: { lengths: Schemas["TokenLengths"] }) {
 
 function percent(part: number, whole: number): string {
   const share = (100 * part) / whole;
+  if (share < 0.1) return "less than 0.1 %";
   return `${share < 10 ? share.toFixed(1) : Math.round(share)} %`;
 }
