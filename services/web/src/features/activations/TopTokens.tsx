@@ -180,6 +180,8 @@ function Row({ token, rank, share }: RowProps) {
           to={{ pathname: "../samples", search: String(there) }}
           relative="path"
           size="sm"
+          pos="relative"
+          display="inline-block"
         >
           <VisuallyHidden>Heat map of sample </VisuallyHidden>
           {count(token.sample)}
