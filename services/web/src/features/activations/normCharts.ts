@@ -7,8 +7,8 @@ import { quantile, type Scheme } from "./scale";
 
 type Norms = Schemas["Norms"];
 
-const LOWEST = 0.02;
-const HIGHEST = 0.95;
+const LOWEST = 0.01;
+const HIGHEST = 0.97;
 
 export interface Drawn {
   option: Record<string, unknown>;
@@ -23,21 +23,21 @@ export function bucketName({ positions, longest }: Norms, bucket: number): strin
   return from === to ? count(from) : `${count(from)}–${count(to)}`;
 }
 
-/** Return a heat map, hook points from below to above. */
+/** Return a heat map, hook points from below to above; colours follow the logarithm of norms. */
 export function heatMap(norms: Norms, scheme: Scheme, fontFamily: string): Drawn {
   const cells = norms.mean_norms.flatMap((row, y) =>
-    row.flatMap((value, x) => (value === null ? [] : [[x, y, value] as const])),
+    row.flatMap((value, x) => (value ? [[x, y, Math.log10(value)] as const] : [])),
   );
   const sorted = cells.map(([, , value]) => value).sort((a, b) => a - b);
   const [low, high] = [quantile(sorted, LOWEST), quantile(sorted, HIGHEST)];
-  const above = (sorted.at(-1) ?? 0) > high * 1.05;
+  const above = (sorted.at(-1) ?? 0) > high + 0.02;
   return {
     option: {
       grid: { left: 8, right: 16, top: 44, bottom: 28, containLabel: true },
       tooltip: {
         textStyle: { fontFamily },
         formatter: ({ data: [x, y, value] }: { data: [number, number, number] }) =>
-          `${norms.hook_points[y]}<br>position ${bucketName(norms, x)}: <b>${figure(value)}</b>`,
+          `${norms.hook_points[y]}<br>position ${bucketName(norms, x)}: <b>${figure(10 ** value)}</b>`,
       },
       xAxis: {
         type: "category",
@@ -52,12 +52,13 @@ export function heatMap(norms: Norms, scheme: Scheme, fontFamily: string): Drawn
         min: low,
         max: high,
         calculable: false,
+        hoverLink: false,
         orient: "horizontal",
         right: 8,
         top: 0,
         itemWidth: 12,
         itemHeight: 180,
-        text: [`${figure(high)}${above ? " and above" : ""}`, figure(low)],
+        text: [`${figure(10 ** high)}${above ? " and above" : ""}`, figure(10 ** low)],
         inRange: { color: [...AMOUNTS[scheme]] },
         textStyle: { fontFamily },
       },
@@ -71,7 +72,7 @@ export function heatMap(norms: Norms, scheme: Scheme, fontFamily: string): Drawn
         },
       ],
     },
-    remark: above ? `Colours end at the ${100 * HIGHEST}th percentile: ${giants(norms, high)}` : "",
+    remark: `Colours are logarithmic${above ? ` and end at the ${100 * HIGHEST}th percentile: ${giants(norms, 10 ** high)}` : "."}`,
   };
 }
 
