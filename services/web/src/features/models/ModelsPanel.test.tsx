@@ -77,6 +77,14 @@ describe("the list", () => {
     expect(address()).toBe("/models?status=failed");
   });
 
+  test("is filtered by family, and sorted otherwise", async () => {
+    open(ROWS);
+    await user.selectOptions(screen.getByLabelText("Family"), "GPT-2");
+    await user.selectOptions(screen.getByLabelText("Order"), "By status");
+    expect(names()).toEqual(["GPT-2", "Broken"]);
+    expect(address()).toBe("/models?family=gpt2&sort=status");
+  });
+
   test("is filtered and sorted as the address says", () => {
     open(ROWS, "/models?family=gpt2&sort=name");
     expect(names()).toEqual(["Broken", "GPT-2"]);

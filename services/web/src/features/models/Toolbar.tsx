@@ -1,10 +1,10 @@
-import { CloseButton, Group, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { CloseButton, Group, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { ArrowDownUp, Search } from "lucide-react";
 import { useShallow } from "zustand/react/shallow";
 import { useEntities } from "@/state/entities";
 import { familyName } from "@/ui/families";
 import { count } from "@/ui/format";
-import { families, type Listing, type Sort, STATUSES, tally } from "./listing";
+import { families, type Listing, SORTS, type Sort, STATUSES, tally } from "./listing";
 import classes from "./Toolbar.module.css";
 
 const SORTED: Record<Sort, string> = {
@@ -59,26 +59,23 @@ export function Toolbar({ listing, onChange }: Props) {
           ),
         }))}
       />
-      <Select
+      <NativeSelect
         className={classes.choice}
         aria-label="Family"
-        allowDeselect={false}
-        searchable={types.length > 8}
         data={[
           { value: "", label: "All families" },
           ...types.map((value) => ({ value, label: familyName(value) })),
         ]}
         value={chosen ?? ""}
-        onChange={(family) => onChange({ family: family || null })}
+        onChange={(event) => onChange({ family: event.currentTarget.value || null })}
       />
-      <Select
+      <NativeSelect
         className={classes.choice}
         aria-label="Order"
         leftSection={<ArrowDownUp size={14} aria-hidden />}
-        allowDeselect={false}
-        data={Object.entries(SORTED).map(([value, label]) => ({ value: value as Sort, label }))}
+        data={SORTS.map((value) => ({ value, label: SORTED[value] }))}
         value={listing.sort}
-        onChange={(sort) => sort && onChange({ sort })}
+        onChange={(event) => onChange({ sort: event.currentTarget.value as Sort })}
       />
     </Group>
   );
