@@ -48,7 +48,7 @@ export function WillItFit({ form, reckoned, quantization, told }: Props) {
 
 function Answer({ values, reckoned, told }: Pick<Props, "reckoned" | "told"> & { values: Values }) {
   const { estimate, error, busy, again } = reckoned;
-  if (busy) return <Skeleton h={68} aria-label="Reckoning" aria-busy="true" />;
+  if (busy) return <Skeleton h={68} role="status" aria-label="Reckoning" aria-busy="true" />;
   if (estimate && told) {
     return (
       <Stack gap={6}>
