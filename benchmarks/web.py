@@ -275,9 +275,10 @@ def regularity(trace: list[dict[str, Any]]) -> dict[str, float]:
     drawn = sorted(event["ts"] for event in trace if event["name"] == "DrawFrame")
     busiest = max(main, key=lambda thread: sum((e["pid"], e.get("tid")) == thread for e in trace))
     tasks = [
-        event["dur"] / 1000
+        event.get("dur", 0) / 1000
         for event in trace
-        if event["name"] == "RunTask" and (event["pid"], event["tid"]) == busiest
+        if event["name"] == "ThreadControllerImpl::RunTask"
+        and (event["pid"], event["tid"]) == busiest
     ]
     gaps = [(after - before) / 1000 for before, after in pairwise(drawn)]
     assert len(gaps) > 10 * SECONDS, f"the trace holds {len(drawn)} frames"
