@@ -69,10 +69,13 @@ export async function cancelLoad(id: string): Promise<void> {
 }
 
 /** Pin a model, or let it be evicted again. */
-export function pinModel(id: string, pinned: boolean): Promise<unknown> {
-  return optimistically("models", id, { pinned }, "The model could not be changed", () =>
+export async function pinModel(id: string, pinned: boolean): Promise<void> {
+  const title = "The model could not be changed";
+  const row = await optimistically("models", id, { pinned }, title, () =>
     unwrap(api.PATCH("/api/models/{model_id}", { ...at(id), body: { pinned } })),
   );
+  // No event tells of it, and the next change names the version that this one made.
+  if (row) put("models", [row]);
 }
 
 /**

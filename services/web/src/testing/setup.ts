@@ -4,7 +4,7 @@ import { afterEach, vi } from "vitest";
 import { forgetAll } from "@/state/entities";
 
 // On a busy machine a second is soon over.
-configure({ asyncUtilTimeout: 10_000 });
+configure({ asyncUtilTimeout: 30_000 });
 
 afterEach(() => {
   cleanup();
