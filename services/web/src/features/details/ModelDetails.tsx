@@ -55,7 +55,7 @@ export default function ModelDetails() {
       fullScreen={narrow ?? false}
       transitionProps={{ transition: "fade", duration: 120 }}
     >
-      <Modal.Overlay blur={2} />
+      <Modal.Overlay backgroundOpacity={0.55} />
       <Modal.Content radius="lg" p={0} {...(model ? {} : { "aria-label": "Model" })}>
         <FocusTrap.InitialFocus />
         {model ? (
