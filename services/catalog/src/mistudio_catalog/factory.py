@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import nats.errors
 from faststream.nats import NatsBroker
 from prometheus_client import Gauge
+from pydantic import BaseModel
 
-from mistudio_contracts import rpc, subjects
+from mistudio_contracts import subjects
 from mistudio_contracts.errors import ServiceUnavailable
-from mistudio_contracts.looking import CountTokensRequest, TokenLengths
+from mistudio_contracts.looking import TokenLengths
+from mistudio_contracts.rpc import ExtractionProbe
 from mistudio_contracts.subjects import Kind, Subject, of_kind
 from mistudio_contracts.values import ModelFacts
 from mistudio_servicekit.app import ServiceApp
@@ -25,12 +30,13 @@ from .handlers.commands import register_commands
 from .handlers.reports import register_reports
 from .handlers.requests import register_requests
 from .services.catalog import Catalog
-from .services.context import Context, CountTokens, Inspect, Probe
+from .services.context import Context
 from .services.driver import Driver, Step
 from .services.relay import Relay
 from .storage.database import Database
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer", bound=BaseModel)
 
 NAME = "catalog"
 CONNECT_ATTEMPTS = 30
@@ -43,12 +49,13 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     broker = create_broker(settings, NAME)
     database = Database(settings.database_url)
     movement = Driver("movement", [], settings.reconcile_seconds)
+    asking = partial(_asking, broker, settings.pool)
     context = Context(
         database,
         settings,
-        inspect=_inspection(broker, settings),
-        probe=_probe(broker, settings),
-        count_tokens=_counting(broker, settings),
+        inspect=asking(subjects.RPC_INSPECT, ModelFacts, settings.inspect_seconds),
+        probe=asking(subjects.RPC_PROBE, ExtractionProbe, settings.probe_seconds),
+        count_tokens=asking(subjects.RPC_COUNT_TOKENS, TokenLengths, settings.count_seconds),
         wake=movement.wake,
     )
     catalog = Catalog(context, _QueuesEmpty(broker))
@@ -99,52 +106,18 @@ async def _open(database: Database) -> None:
             return
 
 
-def _inspection(broker: NatsBroker, settings: CatalogSettings) -> Inspect:
-    async def inspect(request: rpc.InspectModelRequest) -> ModelFacts:
-        facts = await call(
-            broker,
-            subjects.RPC_INSPECT,
-            request,
-            pool=settings.pool,
-            timeout=settings.inspect_seconds,
-        )
-        if not isinstance(facts, ModelFacts):
-            raise TypeError("a loader answered with something else than facts")
-        return facts
+def _asking(
+    broker: NatsBroker, pool: str, subject: Subject, answer: type[Answer], seconds: float
+) -> Callable[[BaseModel], Awaitable[Answer]]:
+    """Return how a worker of the pool is asked about something."""
 
-    return inspect
-
-
-def _probe(broker: NatsBroker, settings: CatalogSettings) -> Probe:
-    async def probe(request: rpc.ProbeExtractionRequest) -> rpc.ExtractionProbe:
-        found = await call(
-            broker,
-            subjects.RPC_PROBE,
-            request,
-            pool=settings.pool,
-            timeout=settings.probe_seconds,
-        )
-        if not isinstance(found, rpc.ExtractionProbe):
-            raise TypeError("an extractor answered with something else than a probe")
+    async def ask(request: BaseModel) -> Answer:
+        found = await call(broker, subject, request, pool=pool, timeout=seconds)
+        if not isinstance(found, answer):
+            raise TypeError(f"{subject.pattern} was not answered with {answer.__name__}")
         return found
 
-    return probe
-
-
-def _counting(broker: NatsBroker, settings: CatalogSettings) -> CountTokens:
-    async def count_tokens(request: CountTokensRequest) -> TokenLengths:
-        found = await call(
-            broker,
-            subjects.RPC_COUNT_TOKENS,
-            request,
-            pool=settings.pool,
-            timeout=settings.count_seconds,
-        )
-        if not isinstance(found, TokenLengths):
-            raise TypeError("an extractor answered with something else than lengths")
-        return found
-
-    return count_tokens
+    return ask
 
 
 class _QueuesEmpty:
