@@ -13,8 +13,8 @@ from starlette.responses import Response, StreamingResponse
 from mistudio_contracts import rpc
 from mistudio_contracts.errors import ErrorCode
 from mistudio_contracts.states import Scope
-from mistudio_contracts.subjects import RPC_CACHE_GET, RPC_STORE_FILES
-from mistudio_contracts.views import Cache, DownloadLink, StoreFiles
+from mistudio_contracts.subjects import RPC_STORE_FILES
+from mistudio_contracts.views import DownloadLink, StoreFiles
 from mistudio_gateway.context import Gateway
 from mistudio_gateway.domain import tickets
 from mistudio_gateway.rest.operations import Operations, error_answers
@@ -99,8 +99,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _archive(here: Gateway, actor: str, cache_id: str) -> Archive:
-    asked = rpc.GetCacheRequest(actor=actor, cache_id=cache_id)
-    cache = await here.catalog.ask(RPC_CACHE_GET, asked, Cache)
+    cache = await here.catalog.cache(actor, cache_id)
     request = rpc.ListStoreFilesRequest(store_key=cache.store_key)
     files = await here.catalog.ask(RPC_STORE_FILES, request, StoreFiles)
     return Archive(here.stores, files, cache_id, cache.created_at)

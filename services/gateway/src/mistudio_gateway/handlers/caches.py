@@ -17,13 +17,11 @@ from mistudio_contracts.errors import ErrorCode, InvalidInput
 from mistudio_contracts.states import Scope
 from mistudio_contracts.subjects import (
     RPC_CACHE_EVICT,
-    RPC_CACHE_GET,
     RPC_CACHE_LIST,
     RPC_STORE_FILES,
     RPC_STORE_VERIFY,
 )
 from mistudio_contracts.views import Cache, CachePage, StoreFiles, StoreVerification
-from mistudio_gateway.context import Gateway
 from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import (
     AfterFile,
@@ -65,7 +63,7 @@ async def list_caches(
 @operations.add("GET", "/api/activations/{cache_id}", scope=Scope.READ, errors=(NO_CACHE,))
 async def get_cache(here: Here, caller: Caller, cache_id: CacheId) -> Cache:
     """Show a cache with the statistics of its columns."""
-    return await _get(here, caller.subject, cache_id)
+    return await here.catalog.cache(caller.subject, cache_id)
 
 
 @operations.add(
@@ -84,7 +82,7 @@ async def delete_cache(here: Here, caller: Caller, cache_id: CacheId) -> None:
 @operations.add("GET", "/api/activations/{cache_id}/files", scope=Scope.READ, errors=(NO_CACHE,))
 async def list_files(here: Here, caller: Caller, cache_id: CacheId) -> StoreFiles:
     """List the files of the store behind a cache, for download."""
-    cache = await _get(here, caller.subject, cache_id)
+    cache = await here.catalog.cache(caller.subject, cache_id)
     request = rpc.ListStoreFilesRequest(store_key=cache.store_key)
     return await here.catalog.ask(RPC_STORE_FILES, request, StoreFiles)
 
@@ -117,7 +115,7 @@ async def download_file(
     ] = None,
 ) -> Response:
     """Download a file of the store behind a cache. ``Range: bytes=N-`` resumes."""
-    cache = await _get(here, caller.subject, cache_id)
+    cache = await here.catalog.cache(caller.subject, cache_id)
     asked = _FROM.match(range_ or "")
     start = int(asked.group(1)) if asked else 0
     file = await here.stores.open(cache.store_key, path, start)
@@ -159,7 +157,7 @@ async def verify_cache(
 
     An answer is of some of them, about two seconds' worth; ask again until ``next`` is null.
     """
-    cache = await _get(here, caller.subject, cache_id)
+    cache = await here.catalog.cache(caller.subject, cache_id)
     request = rpc.VerifyStoreRequest(
         store_key=cache.store_key, hook_points=cache.hook_points, after=after
     )
@@ -169,8 +167,3 @@ async def verify_cache(
         StoreVerification,
         timeout=here.settings.verify_timeout_seconds,
     )
-
-
-async def _get(here: Gateway, actor: str, cache_id: str) -> Cache:
-    request = rpc.GetCacheRequest(actor=actor, cache_id=cache_id)
-    return await here.catalog.ask(RPC_CACHE_GET, request, Cache)

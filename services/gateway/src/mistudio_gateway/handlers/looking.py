@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import BaseModel
 
-from mistudio_contracts import looking, rpc
+from mistudio_contracts import looking
 from mistudio_contracts.base import Identifier
 from mistudio_contracts.errors import ErrorCode, InvalidInput
 from mistudio_contracts.states import Scope
 from mistudio_contracts.subjects import (
-    RPC_CACHE_GET,
     RPC_STORE_HEAT_MAP,
     RPC_STORE_NORMS,
     RPC_STORE_TOP_TOKENS,
     RPC_TOKEN_LENGTHS,
+    Subject,
 )
 from mistudio_contracts.views import Cache
 from mistudio_gateway.context import Gateway
 from mistudio_gateway.rest import bodies
 from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import CacheId, Caller, Here, ModelId
+from mistudio_gateway.services.catalog import Answer
 
 operations = Operations("looking")
 ERRORS = (ErrorCode.CACHE_NOT_FOUND, ErrorCode.EXTRACTION_FAILED)
@@ -30,15 +32,13 @@ ERRORS = (ErrorCode.CACHE_NOT_FOUND, ErrorCode.EXTRACTION_FAILED)
 @operations.add("GET", "/api/activations/{cache_id}/norms", scope=Scope.READ, errors=ERRORS)
 async def get_norms(here: Here, caller: Caller, cache_id: CacheId) -> looking.Norms:
     """Tell the mean norm of rows by hook point and position, over the first samples."""
-    cache = await _cache(here, caller.subject, cache_id)
+    cache = await here.catalog.cache(caller.subject, cache_id)
     request = looking.NormsRequest(
         store_key=cache.store_key,
         hook_points=cache.hook_points,
         sample_count=cache.sample_count,
     )
-    return await here.catalog.ask(
-        RPC_STORE_NORMS, request, looking.Norms, timeout=here.settings.look_timeout_seconds
-    )
+    return await _ask(here, RPC_STORE_NORMS, request, looking.Norms)
 
 
 @operations.add(
@@ -51,13 +51,11 @@ async def show_heat_map(
     here: Here, caller: Caller, cache_id: CacheId, body: bodies.ShowHeatMap
 ) -> looking.HeatMap:
     """Tell a number for each token of some samples: its row's norm, or what ``along`` says."""
-    cache = await _cache(here, caller.subject, cache_id, body.hook_point)
+    cache = await _showing(here, caller.subject, cache_id, body.hook_point)
     request = looking.HeatMapRequest(
         **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
     )
-    return await here.catalog.ask(
-        RPC_STORE_HEAT_MAP, request, looking.HeatMap, timeout=here.settings.look_timeout_seconds
-    )
+    return await _ask(here, RPC_STORE_HEAT_MAP, request, looking.HeatMap)
 
 
 @operations.add(
@@ -70,13 +68,11 @@ async def find_top_tokens(
     here: Here, caller: Caller, cache_id: CacheId, body: bodies.FindTopTokens
 ) -> looking.TopTokens:
     """Find the tokens where a neuron, a direction or the norm is largest, or least."""
-    cache = await _cache(here, caller.subject, cache_id, body.hook_point)
+    cache = await _showing(here, caller.subject, cache_id, body.hook_point)
     request = looking.TopTokensRequest(
         **body.model_dump(), store_key=cache.store_key, sample_count=cache.sample_count
     )
-    return await here.catalog.ask(
-        RPC_STORE_TOP_TOKENS, request, looking.TopTokens, timeout=here.settings.look_timeout_seconds
-    )
+    return await _ask(here, RPC_STORE_TOP_TOKENS, request, looking.TopTokens)
 
 
 @operations.add(
@@ -110,18 +106,17 @@ async def get_token_lengths(
         column=column,
         add_special_tokens=add_special_tokens,
     )
-    return await here.catalog.ask(
-        RPC_TOKEN_LENGTHS,
-        request,
-        looking.TokenLengths,
-        timeout=here.settings.look_timeout_seconds,
-    )
+    return await _ask(here, RPC_TOKEN_LENGTHS, request, looking.TokenLengths)
 
 
-async def _cache(here: Gateway, actor: str, cache_id: str, hook_point: str | None = None) -> Cache:
-    request = rpc.GetCacheRequest(actor=actor, cache_id=cache_id)
-    cache = await here.catalog.ask(RPC_CACHE_GET, request, Cache)
-    if hook_point is not None and hook_point not in cache.hook_points:
+async def _ask(here: Gateway, subject: Subject, request: BaseModel, answer: type[Answer]) -> Answer:
+    seconds = here.settings.look_timeout_seconds
+    return await here.catalog.ask(subject, request, answer, timeout=seconds)
+
+
+async def _showing(here: Gateway, actor: str, cache_id: str, hook_point: str) -> Cache:
+    cache = await here.catalog.cache(actor, cache_id)
+    if hook_point not in cache.hook_points:
         raise InvalidInput(
             f"The cache has no rows of {hook_point}.",
             field="hook_point",

@@ -9,7 +9,9 @@ from faststream.nats import NatsBroker
 from pydantic import BaseModel
 
 from mistudio_contracts.errors import MiStudioError
-from mistudio_contracts.subjects import Subject
+from mistudio_contracts.rpc import GetCacheRequest
+from mistudio_contracts.subjects import RPC_CACHE_GET, Subject
+from mistudio_contracts.views import Cache
 from mistudio_servicekit import rpc
 
 logger = logging.getLogger(__name__)
@@ -70,3 +72,13 @@ class Catalog:
             )
             raise MiStudioError("A service gave an answer that could not be understood.")
         return reply
+
+    async def cache(self, actor: str, cache_id: str) -> Cache:
+        """Return a cache with the statistics of its columns; to ask for it is to use it.
+
+        Raises
+        ------
+        MiStudioError
+            When there is none, or as :meth:`ask`.
+        """
+        return await self.ask(RPC_CACHE_GET, GetCacheRequest(actor=actor, cache_id=cache_id), Cache)
