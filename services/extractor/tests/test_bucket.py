@@ -35,6 +35,15 @@ class BucketDisk(Disk):
     where = "s3://activations/none"
     patience = 30.0
 
+    @classmethod
+    def beside(cls, disk: Disk, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> BucketDisk:
+        """Return one that has the artifacts and datasets of ``disk``."""
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        made = cls(disk.root)
+        made.where = server.new_url()
+        return made
+
     @property
     def settings(self) -> ExtractorSettings:
         changed = {
@@ -47,12 +56,7 @@ class BucketDisk(Disk):
 
 @pytest.fixture
 def pool(disk: Disk, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> BucketDisk:
-    """It has the artifacts and datasets of ``disk``."""
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    made = BucketDisk(disk.root)
-    made.where = s3_server.new_url()
-    return made
+    return BucketDisk.beside(disk, s3_server, monkeypatch)
 
 
 async def test_the_bucket_has_what_a_directory_would_have(

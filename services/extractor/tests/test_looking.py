@@ -73,10 +73,7 @@ def stored(request: pytest.FixtureRequest, disk: Disk, monkeypatch: pytest.Monke
     where, dtype = request.param.split()
     if where == "bucket":
         server: S3Server = request.getfixturevalue("s3_server")
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        disk = BucketDisk(disk.root)
-        disk.where = server.new_url()
+        disk = BucketDisk.beside(disk, server, monkeypatch)
         disk.root.joinpath("way").mkdir()
     layout = Layout(disk.settings)
     store = layout.store(KEY)

@@ -47,10 +47,7 @@ class Stored:
 def stored(request: pytest.FixtureRequest, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Stored:
     if request.param == "bucket":
         server: S3Server = request.getfixturevalue("s3_server")
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        disk = BucketDisk(disk.root)
-        disk.where = server.new_url()
+        disk = BucketDisk.beside(disk, server, monkeypatch)
         disk.root.joinpath("way").mkdir()
     layout = Layout(disk.settings)
     store = layout.store(KEY)
