@@ -1,14 +1,30 @@
 import "@testing-library/jest-dom/vitest";
 import { cleanup, configure } from "@testing-library/react";
 import { afterEach, vi } from "vitest";
+import type { StoreApi } from "zustand";
+import { useActivity } from "@/state/activity";
 import { forgetAll } from "@/state/entities";
+import { useSelection } from "@/state/selection";
+import { useSession } from "@/state/session";
+import { useToasts } from "@/state/toasts";
+import { useUploads } from "@/state/uploads";
 
 // On a busy machine a second is soon over.
 configure({ asyncUtilTimeout: 30_000 });
 
+function begin<T>(store: Pick<StoreApi<T>, "setState" | "getInitialState">): void {
+  store.setState(store.getInitialState(), true);
+}
+
+// Files of a worker share one document and one of each store: a test leaves nothing to the next.
 afterEach(() => {
   cleanup();
   forgetAll();
+  begin(useActivity);
+  begin(useSelection);
+  begin(useSession);
+  begin(useToasts);
+  begin(useUploads);
   localStorage.clear();
   sessionStorage.clear();
 });

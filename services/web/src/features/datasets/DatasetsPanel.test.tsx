@@ -35,7 +35,6 @@ const choose = (file: File) =>
 
 beforeEach(() => {
   signedIn("model:read", "model:write");
-  useUploads.setState({ uploads: [] });
 });
 
 describe("the list", () => {

@@ -25,7 +25,6 @@ function given(...rows: Partial<Extraction>[]): void {
 }
 
 beforeEach(() => {
-  takeToasts();
   signedIn("model:read", "model:write");
 });
 

@@ -23,7 +23,6 @@ function show(change: Partial<ModelSummary> = {}) {
 }
 
 beforeEach(() => {
-  useSelection.setState({ modelId: null });
   signedIn("model:read", "model:write");
 });
 

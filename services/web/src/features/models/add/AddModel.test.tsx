@@ -37,7 +37,6 @@ beforeEach(() => {
   asked = [];
   registered = [];
   onClose.mockClear();
-  takeToasts();
   signedIn("model:read", "model:write");
   draw(<AddModelModal opened onClose={onClose} />);
 });
