@@ -95,9 +95,9 @@ export class LiveConnection {
       this.knownUpto = newest;
       this.last = Math.max(0, newest - HISTORY);
       this.opened();
-    } else if (frame.data.gap === true) {
-      this.last = newest;
+      return;
     }
+    if (frame.data.gap === true) this.last = newest;
     // Read only now that events are followed: what changes from here on is heard.
     void refreshAll();
   }

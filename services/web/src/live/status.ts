@@ -10,14 +10,11 @@ export type Liveness =
   /** It has been away for a while: the state is asked for every few seconds. */
   | "polling";
 
-export const useLiveness = create<{ status: Liveness; since: number }>(() => ({
+export const useLiveness = create<{ status: Liveness }>(() => ({
   status: "connecting",
-  since: Date.now(),
 }));
 
 /** Note how it stands. */
 export function liveness(status: Liveness): void {
-  if (useLiveness.getState().status !== status) {
-    useLiveness.setState({ status, since: Date.now() });
-  }
+  if (useLiveness.getState().status !== status) useLiveness.setState({ status });
 }
