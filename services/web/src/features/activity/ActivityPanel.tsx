@@ -13,13 +13,14 @@ import {
 } from "lucide-react";
 import { useMemo, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
+import { useShallow } from "zustand/react/shallow";
 import { type Happening, MOST_EVENTS, useActivity } from "@/state/activity";
 import { useEntities } from "@/state/entities";
 import { EmptyState } from "@/ui/EmptyState";
 import { count, moment } from "@/ui/format";
 import { Page } from "@/ui/Page";
 import classes from "./ActivityPanel.module.css";
-import { type Subject, type Told, words } from "./words";
+import { type Names, type Subject, subjectOf, type Told, words } from "./words";
 
 const SUBJECTS: readonly { subject: Subject; label: string; icon: LucideIcon }[] = [
   { subject: "model", label: "Models", icon: Boxes },
@@ -113,16 +114,19 @@ interface Row {
 
 function useFiltered(shown: readonly Subject[], text: string, failures: boolean): Row[] {
   const events = useActivity((activity) => activity.events);
-  const names = useEntities();
+  // Not the whole store: its other tables change without end, and name nothing here.
+  const names = useEntities(
+    useShallow(({ models, datasets, devices }): Names => ({ models, datasets, devices })),
+  );
   const wanted = text.toLowerCase();
   const key = shown.join(",");
   return useMemo(() => {
     const subjects = new Set(key.split(","));
     return events
+      .filter((event) => subjects.has(subjectOf(event)))
       .map((event) => ({ event, told: words(event, names) }))
       .filter(
         ({ told }) =>
-          subjects.has(told.subject) &&
           (!failures || told.tone === "bad") &&
           (!wanted || `${told.name} ${told.what}`.toLowerCase().includes(wanted)),
       );

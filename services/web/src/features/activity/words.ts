@@ -16,7 +16,13 @@ export interface Told {
   tone: Tone;
 }
 
-type Names = Pick<Entities, "models" | "datasets" | "extractions" | "devices">;
+/** Rows whose names events are told with. */
+export type Names = Pick<Entities, "models" | "datasets" | "devices">;
+
+/** Return what kind of thing an event is about. */
+export function subjectOf({ type }: Happening): Subject {
+  return type.split(":")[0] as Subject;
+}
 
 /** Return an event in words. */
 export function words(event: Happening, names: Names): Told {
@@ -85,7 +91,7 @@ function reason(value: string): string {
 
 function about(event: Happening, data: Record<string, unknown>, names: Names) {
   const model = (id: string) => names.models[id]?.name ?? id;
-  const subject = event.type.split(":")[0] as Subject;
+  const subject = subjectOf(event);
   switch (subject) {
     case "model": {
       const id = data.model_id as string;
