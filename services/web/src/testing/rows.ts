@@ -1,5 +1,5 @@
 /** Rows as the gateway sends them, of which a test states only what it is about. */
-import type { Cache, Dataset, Device, Extraction, ModelSummary } from "@/api/types";
+import type { Cache, Dataset, Device, Extraction, ModelSummary, Schemas } from "@/api/types";
 
 const AT = "2026-01-01T00:00:00Z";
 
@@ -139,6 +139,33 @@ export function device(change: Partial<Device> = {}): Device {
     store_free_bytes: 100e9,
     started_at: AT,
     last_seen_at: AT,
+    ...change,
+  };
+}
+
+export function formatEstimate(
+  change: Partial<Schemas["FormatEstimate"]> = {},
+): Schemas["FormatEstimate"] {
+  return {
+    quantization: "none",
+    total_bytes: 1e9,
+    parts: {
+      weights_bytes: 1e9,
+      quantization_state_bytes: 0,
+      activations_bytes: 0,
+      captured_bytes: 0,
+      workspace_bytes: 0,
+      slack_bytes: 0,
+    },
+    fit: "now",
+    evict: [],
+    held_by: [],
+    batch_size: 32,
+    sequence_length: 1024,
+    download_bytes: null,
+    disk_bytes: 548e6,
+    unavailable: null,
+    offload: null,
     ...change,
   };
 }

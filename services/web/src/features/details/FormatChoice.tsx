@@ -2,16 +2,11 @@ import { Badge, Group, Radio, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import type { ModelSummary, Quantization, Schemas } from "@/api/types";
+import { FIT_WORDS } from "@/ui/fit";
 import { bytes, format } from "@/ui/format";
 import classes from "./FormatChoice.module.css";
 
 const FORMATS: readonly Quantization[] = ["none", "bf16", "fp16", "int8", "int4"];
-
-const FITS: Record<Schemas["Fit"], string> = {
-  now: "fits now",
-  after_eviction: "fits after eviction",
-  never: "never fits",
-};
 
 interface Props {
   model: ModelSummary;
@@ -66,7 +61,7 @@ interface FormatProps {
 
 function Format({ quantization, disabled, told, recommended }: FormatProps) {
   const unavailable = told?.unavailable ?? null;
-  const words = unavailable ?? (told && FITS[told.fit]);
+  const words = unavailable ?? (told && FIT_WORDS[told.fit]);
   return (
     <Radio.Card
       value={quantization}

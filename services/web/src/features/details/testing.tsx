@@ -6,7 +6,7 @@ import { Outlet, Route, Routes, useLocation } from "react-router";
 import { afterAll, beforeAll } from "vitest";
 import type { Model, ModelSummary, Schemas } from "@/api/types";
 import { draw } from "@/testing/render";
-import { model } from "@/testing/rows";
+import { formatEstimate, model } from "@/testing/rows";
 import { isOutside, KINDS } from "./extract/hooks";
 import ModelDetails from "./ModelDetails";
 
@@ -77,27 +77,7 @@ export function hookPoints(
 }
 
 export function fit(quantization: Schemas["Quantization"]): Schemas["FormatEstimate"] {
-  return {
-    quantization,
-    total_bytes: 500e6,
-    parts: {
-      weights_bytes: 500e6,
-      quantization_state_bytes: 0,
-      activations_bytes: 0,
-      captured_bytes: 0,
-      workspace_bytes: 0,
-      slack_bytes: 0,
-    },
-    fit: "now",
-    evict: [],
-    held_by: [],
-    batch_size: 8,
-    sequence_length: 1024,
-    download_bytes: null,
-    disk_bytes: 500e6,
-    unavailable: null,
-    offload: null,
-  };
+  return formatEstimate({ quantization, total_bytes: 500e6, batch_size: 8, disk_bytes: 500e6 });
 }
 
 export function estimate(

@@ -1,19 +1,12 @@
 import { Group, Progress, Stack, Text } from "@mantine/core";
 import { CircleAlert } from "lucide-react";
 import { remedyOf } from "@/api/errors";
-import type { LoadProgress, ModelSummary, Schemas } from "@/api/types";
+import type { ModelSummary } from "@/api/types";
 import { useEntities } from "@/state/entities";
 import { bytes, duration, format } from "@/ui/format";
+import { loadFigures, stageWords } from "@/ui/loading";
 import { ProgressLine } from "@/ui/ProgressLine";
 import classes from "./ModelCard.module.css";
-
-const STAGES: Record<Schemas["LoadStage"], string> = {
-  resolving: "Looking it up",
-  downloading: "Downloading",
-  verifying: "Verifying",
-  quantizing: "Quantising",
-  placing: "Placing in memory",
-};
 
 /** How a model stands: what it takes, how its load goes, or what went wrong. */
 export function ModelState({ model }: { model: ModelSummary }) {
@@ -49,31 +42,15 @@ export function ModelState({ model }: { model: ModelSummary }) {
 
 function Loading({ model }: { model: ModelSummary }) {
   const load = useEntities((state) => state.loads[model.id]);
-  const stage = model.stage ? STAGES[model.stage] : "Waiting for its turn";
+  const stage = stageWords(model.stage);
   const into = model.stage === "quantizing" ? ` to ${format(model.quantization)}` : "";
   return (
     <ProgressLine
       value={model.progress}
       label={load?.retry ? `${stage}${into}, retry ${load.retry}` : `${stage}${into}`}
-      detail={load ? figures(load) || load.message : " "}
+      detail={load ? loadFigures(load) || load.message : " "}
     />
   );
-}
-
-/** "35.0 MB of 118 MB · 12.0 MB/s · 7 s left", as far as it is known. */
-function figures({
-  bytes_done,
-  bytes_total,
-  bytes_per_second,
-  seconds_left,
-}: LoadProgress): string {
-  const parts = [];
-  if (bytes_done != null && bytes_total != null) {
-    parts.push(`${bytes(bytes_done)} of ${bytes(bytes_total)}`);
-  }
-  if (bytes_per_second != null) parts.push(`${bytes(bytes_per_second)}/s`);
-  if (seconds_left != null) parts.push(`${duration(seconds_left)} left`);
-  return parts.join(" · ");
 }
 
 function InMemory({ model }: { model: ModelSummary }) {

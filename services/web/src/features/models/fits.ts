@@ -2,6 +2,7 @@
 import { useShallow } from "zustand/react/shallow";
 import type { Schemas } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { FIT_WORDS } from "@/ui/fit";
 import { bytes, count } from "@/ui/format";
 
 export type FormatEstimate = Schemas["FormatEstimate"];
@@ -36,9 +37,7 @@ export function useModelNames(ids: readonly string[]): string[] {
 
 /** Return the verdict in two or three words. */
 export function fitWord({ fit, unavailable }: FormatEstimate): string {
-  if (unavailable) return "not available here";
-  if (fit === "now") return "fits now";
-  return fit === "never" ? "never fits" : "fits after eviction";
+  return unavailable ? "not available here" : FIT_WORDS[fit];
 }
 
 /** Return the largest batch that runs beside it, in words. */
