@@ -65,3 +65,8 @@ export async function unwrap<T>(
 export function idempotencyKey(): string {
   return crypto.randomUUID();
 }
+
+/** Return the header of a request that does its work once, however often it is sent. */
+export function once(): { "Idempotency-Key": string } {
+  return { "Idempotency-Key": idempotencyKey() };
+}

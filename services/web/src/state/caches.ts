@@ -1,8 +1,8 @@
 /** What can be done with caches of activations, and looked up in them. */
 import { api, unwrap } from "@/api/client";
-import { type ApiError, asApiError } from "@/api/errors";
+import type { ApiError } from "@/api/errors";
 import type { Cache, Schemas } from "@/api/types";
-import { remove } from "./entities";
+import { deleting } from "./deleting";
 
 const at = (cache_id: string) => ({ params: { path: { cache_id } } });
 
@@ -11,14 +11,8 @@ const at = (cache_id: string) => ({ params: { path: { cache_id } } });
  *
  * @returns the error, where it could not be
  */
-export async function deleteCache(id: string): Promise<ApiError | null> {
-  try {
-    await unwrap(api.DELETE("/api/activations/{cache_id}", at(id)));
-    remove("caches", [id]);
-    return null;
-  } catch (thrown) {
-    return asApiError(thrown);
-  }
+export function deleteCache(id: string): Promise<ApiError | null> {
+  return deleting("caches", id, () => unwrap(api.DELETE("/api/activations/{cache_id}", at(id))));
 }
 
 /**

@@ -1,8 +1,9 @@
 /** What can be done with datasets. */
-import { api, idempotencyKey, unwrap } from "@/api/client";
-import { type ApiError, asApiError } from "@/api/errors";
+import { api, once, unwrap } from "@/api/client";
+import type { ApiError } from "@/api/errors";
 import type { Dataset, Schemas } from "@/api/types";
-import { put, remove } from "./entities";
+import { deleting } from "./deleting";
+import { put } from "./entities";
 
 /**
  * Register a dataset of the service's machine or of the hub; reading it begins at once.
@@ -10,8 +11,7 @@ import { put, remove } from "./entities";
  * @throws ApiError as the gateway answers; a form shows it beside the field it names
  */
 export async function registerDataset(body: Schemas["RegisterDataset"]): Promise<Dataset> {
-  const header = { "Idempotency-Key": idempotencyKey() };
-  const dataset = await unwrap(api.POST("/api/datasets", { body, params: { header } }));
+  const dataset = await unwrap(api.POST("/api/datasets", { body, params: { header: once() } }));
   put("datasets", [dataset]);
   return dataset;
 }
@@ -21,16 +21,10 @@ export async function registerDataset(body: Schemas["RegisterDataset"]): Promise
  *
  * @returns the error, where it could not be
  */
-export async function deleteDataset(id: string): Promise<ApiError | null> {
-  try {
-    await unwrap(
-      api.DELETE("/api/datasets/{dataset_id}", { params: { path: { dataset_id: id } } }),
-    );
-    remove("datasets", [id]);
-    return null;
-  } catch (thrown) {
-    return asApiError(thrown);
-  }
+export function deleteDataset(id: string): Promise<ApiError | null> {
+  return deleting("datasets", id, () =>
+    unwrap(api.DELETE("/api/datasets/{dataset_id}", { params: { path: { dataset_id: id } } })),
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What can be done with extractions. */
-import { api, idempotencyKey, unwrap } from "@/api/client";
+import { api, idempotencyKey, once, unwrap } from "@/api/client";
 import type { Extraction, Schemas } from "@/api/types";
 import { patch, put, remove } from "./entities";
 import { fetchOne } from "./fetching";
@@ -11,7 +11,10 @@ export type Capture = Extract<Schemas["ExtractActivations"], { dataset_id: strin
 /** What a request is taken to mean until the gateway says so. */
 export type Expected = Pick<Extraction, "layer_indices" | "hook_points" | "dtype" | "tokenization">;
 
-const once = () => ({ "Idempotency-Key": idempotencyKey() });
+/** Whether an extraction still waits or works. */
+export function underWay({ status }: Extraction): boolean {
+  return status === "queued" || status === "extracting";
+}
 
 /**
  * Ask for activations; they stand in the list as queued at once, and leave it when refused.

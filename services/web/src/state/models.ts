@@ -1,14 +1,14 @@
 /** What can be done with models. */
-import { api, idempotencyKey, unwrap } from "@/api/client";
+import { api, once, unwrap } from "@/api/client";
 import { type ApiError, asApiError } from "@/api/errors";
 import type { Model, ModelSummary, Schemas } from "@/api/types";
-import { put, remove } from "./entities";
+import { deleting } from "./deleting";
+import { put } from "./entities";
 import { fetchOne } from "./fetching";
 import { optimistically } from "./optimism";
 import { tellError } from "./toasts";
 
 const at = (model_id: string) => ({ params: { path: { model_id } } });
-const once = () => ({ "Idempotency-Key": idempotencyKey() });
 
 /**
  * Register a model.
@@ -103,14 +103,8 @@ export async function updateModel(
  *
  * @returns the error, where it could not be
  */
-export async function deleteModel(id: string): Promise<ApiError | null> {
-  try {
-    await unwrap(api.DELETE("/api/models/{model_id}", at(id)));
-    remove("models", [id]);
-    return null;
-  } catch (thrown) {
-    return asApiError(thrown);
-  }
+export function deleteModel(id: string): Promise<ApiError | null> {
+  return deleting("models", id, () => unwrap(api.DELETE("/api/models/{model_id}", at(id))));
 }
 
 /** Return the entity tag that the gateway gives a row: its last change, to the microsecond. */

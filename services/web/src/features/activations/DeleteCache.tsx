@@ -1,10 +1,8 @@
-import { Button, Group, List, Modal, Stack, Text } from "@mantine/core";
-import { useState } from "react";
-import type { ApiError } from "@/api/errors";
+import { List, Modal, Text } from "@mantine/core";
 import type { Cache } from "@/api/types";
 import { deleteCache } from "@/state/caches";
 import { useEntities } from "@/state/entities";
-import { ErrorNotice } from "@/ui/ErrorNotice";
+import { ConfirmDeletion } from "@/ui/ConfirmDeletion";
 import { bytes, count } from "@/ui/format";
 import { shortHookPoints } from "@/ui/hookPoints";
 
@@ -38,22 +36,16 @@ interface QuestionProps {
 function Question({ cache, onClose, onDeleted }: QuestionProps) {
   const model = useEntities((state) => state.models[cache.model_id]?.name);
   const sharing = useEntities((state) => shared(cache, Object.values(state.caches)));
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-
-  async function remove() {
-    setBusy(true);
-    const refused = await deleteCache(cache.id);
-    setBusy(false);
-    setError(refused);
-    if (refused) return;
-    onClose();
-    onDeleted?.();
-  }
-
   return (
-    <Stack>
-      {error && <ErrorNotice error={error} />}
+    <ConfirmDeletion
+      label={`Delete ${bytes(cache.file_size_bytes)}`}
+      onDelete={() => deleteCache(cache.id)}
+      onKeep={onClose}
+      onDeleted={() => {
+        onClose();
+        onDeleted?.();
+      }}
+    >
       <Text size="sm">For good, this removes:</Text>
       <List size="sm" spacing={4}>
         <List.Item>
@@ -71,15 +63,7 @@ function Question({ cache, onClose, onDeleted }: QuestionProps) {
       <Text size="sm" c="dimmed">
         The same extraction makes it again.
       </Text>
-      <Group justify="flex-end">
-        <Button variant="default" onClick={onClose} data-autofocus>
-          Keep it
-        </Button>
-        <Button color="red.9" loading={busy} onClick={() => void remove()}>
-          Delete {bytes(cache.file_size_bytes)}
-        </Button>
-      </Group>
-    </Stack>
+    </ConfirmDeletion>
   );
 }
 

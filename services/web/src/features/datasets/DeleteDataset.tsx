@@ -1,13 +1,12 @@
-import { Alert, Button, Group, List, Modal, Stack } from "@mantine/core";
-import { TriangleAlert } from "lucide-react";
-import { useState } from "react";
+import { List, Modal } from "@mantine/core";
 import { useShallow } from "zustand/react/shallow";
-import type { ApiError } from "@/api/errors";
 import type { Dataset } from "@/api/types";
 import { deleteDataset } from "@/state/datasets";
 import { useEntities } from "@/state/entities";
-import { ErrorNotice } from "@/ui/ErrorNotice";
+import { underWay } from "@/state/extractions";
+import { ConfirmDeletion } from "@/ui/ConfirmDeletion";
 import { bytes, count } from "@/ui/format";
+import { stillRunning } from "@/ui/stillRunning";
 
 interface Props {
   dataset: Dataset;
@@ -45,32 +44,19 @@ function Question({ dataset, onClose, onDeleted }: QuestionProps) {
   const running = useEntities(
     (state) =>
       Object.values(state.extractions).filter(
-        ({ dataset_id, status }) =>
-          dataset_id === dataset.id && (status === "queued" || status === "extracting"),
+        (each) => each.dataset_id === dataset.id && underWay(each),
       ).length,
   );
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-
-  async function remove() {
-    setBusy(true);
-    const refused = await deleteDataset(dataset.id);
-    setBusy(false);
-    setError(refused);
-    if (refused) return;
-    onClose();
-    onDeleted?.();
-  }
-
   return (
-    <Stack>
-      {error && <ErrorNotice error={error} />}
-      {running > 0 && !error && (
-        <Alert color="yellow" icon={<TriangleAlert aria-hidden />} role="note">
-          {running === 1 ? "An extraction over it is" : `${count(running)} extractions over it are`}{" "}
-          queued or running. Cancel {running === 1 ? "it" : "them"} first.
-        </Alert>
-      )}
+    <ConfirmDeletion
+      warning={stillRunning(running, "over")}
+      onDelete={() => deleteDataset(dataset.id)}
+      onKeep={onClose}
+      onDeleted={() => {
+        onClose();
+        onDeleted?.();
+      }}
+    >
       <List size="sm" spacing={4}>
         <List.Item>
           Its {count(dataset.sample_count)} samples, {bytes(dataset.file_size_bytes)}, leave the
@@ -94,14 +80,6 @@ function Question({ dataset, onClose, onDeleted }: QuestionProps) {
           )}
         </List.Item>
       </List>
-      <Group justify="flex-end">
-        <Button variant="default" onClick={onClose} data-autofocus>
-          Keep it
-        </Button>
-        <Button color="red.9" loading={busy} onClick={() => void remove()}>
-          Delete
-        </Button>
-      </Group>
-    </Stack>
+    </ConfirmDeletion>
   );
 }

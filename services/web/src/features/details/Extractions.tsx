@@ -5,6 +5,7 @@ import { Link } from "react-router";
 import { useShallow } from "zustand/react/shallow";
 import type { ModelSummary } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { underWay } from "@/state/extractions";
 import { fetchAll } from "@/state/fetching";
 import { EmptyState } from "@/ui/EmptyState";
 import { ErrorNotice } from "@/ui/ErrorNotice";
@@ -65,13 +66,9 @@ function useIds(modelId: string, running: boolean): string[] {
   return useEntities(
     useShallow((state) =>
       Object.values(state.extractions)
-        .filter(({ model_id, status }) => model_id === modelId && running === runs(status))
+        .filter((each) => each.model_id === modelId && running === underWay(each))
         .sort((a, b) => b.created_at.localeCompare(a.created_at))
         .map(({ extraction_id }) => extraction_id),
     ),
   );
-}
-
-function runs(status: string): boolean {
-  return status === "queued" || status === "extracting";
 }

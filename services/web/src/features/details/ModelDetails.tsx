@@ -8,6 +8,7 @@ import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import type { ModelSummary } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { underWay } from "@/state/extractions";
 import { useSelection } from "@/state/selection";
 import { EmptyState } from "@/ui/EmptyState";
 import { ErrorNotice } from "@/ui/ErrorNotice";
@@ -82,8 +83,7 @@ function Details({ model, tab, onTab }: DetailsProps) {
   const running = useEntities(
     (state) =>
       Object.values(state.extractions).filter(
-        ({ model_id, status }) =>
-          model_id === model.id && (status === "queued" || status === "extracting"),
+        (each) => each.model_id === model.id && underWay(each),
       ).length,
   );
   // The config and the fidelity are of the weights, and no list tells them.

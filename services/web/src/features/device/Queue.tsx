@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { Extraction, ModelSummary } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { underWay } from "@/state/extractions";
 import { count, duration } from "@/ui/format";
 import { ProgressLine } from "@/ui/ProgressLine";
 import { StatusBadge } from "@/ui/StatusBadge";
@@ -14,9 +15,7 @@ export function Queue() {
   const loading = Object.values(models)
     .filter((model) => model.status === "loading")
     .sort((a, b) => b.progress - a.progress);
-  const working = Object.values(extractions)
-    .filter(({ status }) => status === "extracting" || status === "queued")
-    .sort(inOrder);
+  const working = Object.values(extractions).filter(underWay).sort(inOrder);
   const nothing = !loading.length && !working.length;
   return (
     <Paper component="section" aria-labelledby="queue">

@@ -1,14 +1,13 @@
-import { Alert, Button, Group, List, Modal, Stack, Text } from "@mantine/core";
+import { List, Modal, Text } from "@mantine/core";
 import { useMounted } from "@mantine/hooks";
-import { TriangleAlert } from "lucide-react";
-import { useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import type { ApiError } from "@/api/errors";
 import type { Cache } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { underWay } from "@/state/extractions";
 import { deleteModel } from "@/state/models";
-import { ErrorNotice } from "@/ui/ErrorNotice";
+import { ConfirmDeletion } from "@/ui/ConfirmDeletion";
 import { bytes, count } from "@/ui/format";
+import { stillRunning } from "@/ui/stillRunning";
 
 interface Props {
   id: string;
@@ -42,32 +41,18 @@ function Question({ id, onClose }: Omit<Props, "opened">) {
   );
   const running = useEntities(
     (state) =>
-      Object.values(state.extractions).filter(
-        ({ model_id, status }) =>
-          model_id === id && (status === "queued" || status === "extracting"),
-      ).length,
+      Object.values(state.extractions).filter((each) => each.model_id === id && underWay(each))
+        .length,
   );
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-
-  async function remove() {
-    setBusy(true);
-    const refused = await deleteModel(id);
-    setBusy(false);
-    setError(refused);
-    if (!refused) onClose();
-  }
-
   if (!model) return null;
   return (
-    <Stack>
-      {error && <ErrorNotice error={error} />}
-      {running > 0 && !error && (
-        <Alert color="yellow" icon={<TriangleAlert aria-hidden />} role="note">
-          {running === 1 ? "An extraction on it is" : `${count(running)} extractions on it are`}{" "}
-          queued or running. Cancel {running === 1 ? "it" : "them"} first.
-        </Alert>
-      )}
+    <ConfirmDeletion
+      warning={stillRunning(running, "on")}
+      color="red"
+      onDelete={() => deleteModel(id)}
+      onKeep={onClose}
+      onDeleted={onClose}
+    >
       <Text size="sm">For good, this removes:</Text>
       <List size="sm" spacing={4}>
         <List.Item>
@@ -96,15 +81,7 @@ function Question({ id, onClose }: Omit<Props, "opened">) {
       <Text size="sm" c="dimmed">
         Files that another model needs too stay. Datasets stay.
       </Text>
-      <Group justify="flex-end">
-        <Button variant="default" onClick={onClose} data-autofocus>
-          Keep it
-        </Button>
-        <Button color="red" loading={busy} onClick={() => void remove()}>
-          Delete
-        </Button>
-      </Group>
-    </Stack>
+    </ConfirmDeletion>
   );
 }
 

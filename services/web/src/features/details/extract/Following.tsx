@@ -1,6 +1,7 @@
 import { Stack, Title } from "@mantine/core";
 import { useShallow } from "zustand/react/shallow";
 import { useEntities } from "@/state/entities";
+import { underWay } from "@/state/extractions";
 import { ExtractionCard } from "../ExtractionCard";
 
 /** The extractions of a model that run, and the one that was just asked for however it ended. */
@@ -9,9 +10,7 @@ export function Following({ modelId, asked }: { modelId: string; asked: string |
     useShallow((state) =>
       Object.values(state.extractions)
         .filter(
-          ({ model_id, extraction_id, status }) =>
-            model_id === modelId &&
-            (extraction_id === asked || status === "queued" || status === "extracting"),
+          (each) => each.model_id === modelId && (each.extraction_id === asked || underWay(each)),
         )
         .sort((a, b) => b.created_at.localeCompare(a.created_at))
         .map(({ extraction_id }) => extraction_id),
