@@ -12,7 +12,7 @@ from mistudio_contracts.commands import LoadModel
 from mistudio_contracts.errors import NotFound
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.consume import Delivery, consume
-from mistudio_servicekit.letters import dead_letters, replay, sweep
+from mistudio_servicekit.letters import dead_letters, discard, replay, sweep
 from mistudio_servicekit.provision import provision
 
 from .conftest import Bus, load, until
@@ -70,6 +70,8 @@ async def test_a_dead_letter_may_die_again(bus: Bus, publisher: Publisher) -> No
 async def test_no_such_letter(bus: Bus) -> None:
     with pytest.raises(NotFound):
         await replay(bus.client, 7)
+    with pytest.raises(NotFound):
+        await discard(bus.client, 7)
 
 
 async def test_what_no_consumer_will_be_given_again_is_moved(
@@ -110,6 +112,11 @@ async def test_the_commands(bus: Bus, publisher: Publisher) -> None:
     assert letter["subject"] == SUBJECT.name()
     assert _run(bus, "replay", str(letter["sequence"])).stdout == "2\n"
     assert await bus.left("COMMANDS") == 1
+    async with bus.run(broker):
+        await bus.dead(SUBJECT)
+    assert _run(bus, "discard", "2").returncode == 0
+    assert _run(bus, "dead").stdout == ""
+    assert await bus.left("COMMANDS") == 0, "it is not put back"
     assert _run(bus, "sweep").stdout == "0\n"
     refused = _run(bus, "replay", "99")
     assert refused.returncode == 1

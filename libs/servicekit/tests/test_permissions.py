@@ -210,6 +210,22 @@ async def test_the_catalog_publishes_every_event_order_and_control(site: Site) -
     await broker.stop()
 
 
+async def test_the_catalog_looks_at_every_queue_and_at_the_dead_letters(site: Site) -> None:
+    async with site.client("provision") as admin:
+        await admin.jetstream().publish("dead.work.default.model.place", b"{}")
+    async with site.client("catalog") as catalog:
+        stream = catalog.jetstream(timeout=5)
+        await stream.publish("work.default.model.place", b"{}", stream="WORK")
+        for name in ("COMMANDS", "WORK", "REPORTS"):
+            assert await stream.consumers_info(name)
+        durable = subjects.WORK_PLACE.durable("default")
+        assert (await stream.consumer_info("WORK", durable)).num_pending == 1
+        oldest = await stream.get_msg("WORK", 1, subject="work.default.model.place", next=True)
+        assert oldest.data == b"{}"
+        assert (await stream.stream_info("DEAD")).state.messages == 1
+        assert catalog.denied == []
+
+
 async def test_a_denied_publish_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mistudio_servicekit.bus.PUBLISH_TIMEOUT", 0.5)
     broker = site.broker("loader")

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from mistudio_contracts.errors import MiStudioError
 
 from . import logs
-from .letters import dead_letters, replay, sweep
+from .letters import dead_letters, discard, replay, sweep
 from .permissions import render_accounts
 from .provision import connect, provision
 from .render import render_topology
@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         elif chosen.command == "replay":
             sequence = asyncio.run(_with(chosen.nats_url, lambda bus: replay(bus, chosen.sequence)))
             sys.stdout.write(f"{sequence}\n")
+        elif chosen.command == "discard":
+            asyncio.run(_with(chosen.nats_url, lambda bus: discard(bus, chosen.sequence)))
         else:
             for letter in asyncio.run(_with(chosen.nats_url, dead_letters)):
                 sys.stdout.write(json.dumps(asdict(letter)) + "\n")
@@ -59,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     accounts = commands.add_parser("accounts", help="print the NATS users and their permissions")
     dead = commands.add_parser("dead", help="list messages that could not be handled, as JSON")
     again = commands.add_parser("replay", help="put a dead letter back where it came from")
-    again.add_argument("sequence", type=int, help="its place, as `dead` shows it")
+    gone = commands.add_parser("discard", help="delete a dead letter")
+    for command in (again, gone):
+        command.add_argument("sequence", type=int, help="its place, as `dead` shows it")
     clean = commands.add_parser("sweep", help="bury what no consumer will be given again")
     for command in (make, accounts, clean):
         command.add_argument(
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
             default=os.environ.get("MISTUDIO_POOLS", "default"),
             help="comma-separated; default: MISTUDIO_POOLS, else 'default'",
         )
-    for command in (make, dead, again, clean):
+    for command in (make, dead, again, gone, clean):
         command.add_argument(
             "--nats-url",
             default=os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),

@@ -49,6 +49,7 @@ def asgi(life: Life) -> AsgiFastStream:
 
     @get
     async def metrics(scope: Any) -> AsgiResponse:
+        await life.measure()
         return AsgiResponse(render_metrics(life.app.broker), 200, headers=_TEXT)
 
     return AsgiFastStream(

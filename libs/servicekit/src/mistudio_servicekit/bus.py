@@ -166,6 +166,8 @@ def declare_publishers(
     for subject in subjects:
         name = subject.name(pool)
         broker.publisher(name, title=name, schema=subject.payload, description=subject.summary)
+        for outcome in ("ok", "failed"):
+            metrics_of(broker).published.labels(name, outcome)
 
 
 class Publisher:

@@ -13,7 +13,7 @@ from mistudio_contracts.subjects import Subject
 from .delivery import Delivery, read_payload
 from .durable import durable_subscriber
 from .failures import retry_delay
-from .telemetry import metrics_of
+from .telemetry import HANDLED, HEARD, metrics_of
 from .worker import GiveUp, Handler, OnRetry, Worker
 
 __all__ = ["Delivery", "GiveUp", "Handler", "OnRetry", "consume", "listen", "register"]
@@ -85,6 +85,8 @@ def consume(
         description=subject.summary,
         workers=workers,
     )
+    for outcome in HANDLED:
+        metrics_of(broker).handled.labels(subject.name(pool), outcome)
     worker = Worker(broker, subscriber, subject, handler, on_give_up, retries, delay, on_retry)
     register(subscriber, subject, worker.handle)
 
@@ -123,6 +125,8 @@ def listen(
         no_reply=True,
     )
     handled = metrics_of(broker).handled
+    for each in HEARD:
+        handled.labels(name, each)
 
     async def hear(message: NatsMessage) -> None:
         outcome = "failed"

@@ -1,4 +1,4 @@
-"""What an operator does with messages that could not be handled: list, replay, sweep."""
+"""What an operator does with messages that could not be handled: list, replay, discard, sweep."""
 
 from dataclasses import dataclass
 
@@ -59,14 +59,7 @@ async def replay(client: Client, sequence: int) -> int:
         When there is no such dead letter.
     """
     stream = client.jetstream(timeout=10)
-    try:
-        message = await stream.get_msg(STREAM, sequence)
-    except NotFoundError as error:
-        raise NotFound(
-            f"There is no dead letter {sequence}.",
-            reason="no_such_letter",
-            remedy="List them: python -m mistudio_servicekit dead",
-        ) from error
+    message = await _letter_at(stream, sequence)
     headers = {
         name: value
         for name, value in (message.headers or {}).items()
@@ -77,6 +70,19 @@ async def replay(client: Client, sequence: int) -> int:
     kept = await stream.publish(_letter(message).subject, message.data or b"", headers=headers)
     await stream.delete_msg(STREAM, sequence)
     return int(kept.seq)
+
+
+async def discard(client: Client, sequence: int) -> None:
+    """Take a dead letter out of the DEAD stream for good.
+
+    Raises
+    ------
+    NotFound
+        When there is no such dead letter.
+    """
+    stream = client.jetstream(timeout=10)
+    await _letter_at(stream, sequence)
+    await stream.delete_msg(STREAM, sequence)
 
 
 async def sweep(client: Client, pools: tuple[str, ...]) -> int:
@@ -109,6 +115,17 @@ async def sweep(client: Client, pools: tuple[str, ...]) -> int:
             sequence += 1
             moved += 1
     return moved
+
+
+async def _letter_at(stream: JetStreamContext, sequence: int) -> RawStreamMsg:
+    try:
+        return await stream.get_msg(STREAM, sequence)
+    except NotFoundError as error:
+        raise NotFound(
+            f"There is no dead letter {sequence}.",
+            reason="no_such_letter",
+            remedy="List them: python -m mistudio_servicekit dead",
+        ) from error
 
 
 def _stranded(message: RawStreamMsg, consumer: topology.ConsumerSpec) -> dict[str, str]:

@@ -18,6 +18,7 @@ from mistudio_contracts.errors import ServiceUnavailable
 from .bus import HANDLER_GRACE, settled
 from .durable import durables_of
 from .tasks import cancel
+from .telemetry import metrics_of
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class ServiceApp:
         one of them raises, and also after a start that failed half-way.
     ready
         Checks by name, beside those of the bus.
+    measures
+        What is read only when somebody looks at the metrics, by name: it costs nothing while nobody
+        does. One that raises shows nothing stale.
     """
 
     name: str
@@ -60,6 +64,7 @@ class ServiceApp:
     on_started: list[Hook] = field(default_factory=list)
     on_stop: list[Hook] = field(default_factory=list)
     ready: dict[str, Check] = field(default_factory=dict)
+    measures: dict[str, Hook] = field(default_factory=dict)
 
 
 class Life:
@@ -98,6 +103,15 @@ class Life:
         for name, check in self.app.ready.items():
             checks[name] = await _passes(name, check)
         return checks
+
+    async def measure(self) -> None:
+        """Read what only whoever looks at the metrics wants to know."""
+        if not self.started:
+            return
+        measures = self.app.measures
+        read = await asyncio.gather(*(_read(name, each) for name, each in measures.items()))
+        for name, done in zip(measures, read, strict=True):
+            metrics_of(self.app.broker).measured.labels(name).set(done)
 
     async def start(self) -> None:
         """Run the start hooks, connect, and take messages."""
@@ -223,6 +237,15 @@ async def _passes(name: str, check: Check) -> bool:
     except Exception as error:  # noqa: BLE001 - a check that fails says: not ready
         log.warning("A readiness check failed.", extra={"check": name, "error": str(error)})
         return False
+
+
+async def _read(name: str, measure: Hook) -> bool:
+    try:
+        await asyncio.wait_for(measure(), CHECK_SECONDS)
+    except Exception as error:  # noqa: BLE001 - the other figures are shown all the same
+        log.warning("A measure was not taken.", extra={"measure": name, "error": repr(error)})
+        return False
+    return True
 
 
 def _no_answer() -> ServiceUnavailable:

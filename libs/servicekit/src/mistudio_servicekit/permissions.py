@@ -55,6 +55,7 @@ def users(pools: Sequence[str]) -> list[User]:
     _add_uploads(next(user for user in found if user.name == "gateway"), reads=False)
     _add_uploads(next(user for user in found if user.name == "loader"), reads=True)
     _add_replay(next(user for user in found if user.name == "gateway"))
+    _add_watching(next(user for user in found if user.name == "catalog"))
     found.append(
         User(
             "provision",
@@ -122,6 +123,13 @@ def _add_replay(user: User) -> None:
             f"$JS.API.DIRECT.GET.{stream}.>",
             *_ordered(stream),
         ]
+
+
+def _add_watching(user: User) -> None:
+    """The catalog looks at every queue: for lost orders, and for how long what waits has waited."""
+    for stream in ("COMMANDS", "WORK", "REPORTS"):
+        user.publish += [f"$JS.API.CONSUMER.LIST.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}"]
+    user.publish += ["$JS.API.CONSUMER.INFO.WORK.*", "$JS.API.STREAM.INFO.DEAD"]
 
 
 def _ordered(stream: str) -> list[str]:

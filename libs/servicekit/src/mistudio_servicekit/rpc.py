@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import (
+    ErrorCode,
     MiStudioError,
     PayloadTooLarge,
     ServiceUnavailable,
@@ -62,6 +63,8 @@ def serve(
     kind = _reply_of(subject)
     name = subject.name(pool)
     answered = metrics_of(broker).requests
+    for each in ("ok", ErrorCode.INTERNAL_ERROR):
+        answered.labels(name, str(each))
     subscriber = broker.subscriber(
         name,
         queue=f"{subject.reader}-{pool}",

@@ -7,38 +7,63 @@ from faststream.nats import NatsBroker
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from .metering import ELSEWHERE, Meters
 
 _providers: dict[str, TracerProvider] = {}
 FLUSH_SECONDS = 1.5
 _ATTRIBUTE = "_mistudio_metrics"
 
 
+HANDLED = (
+    "ok",
+    "retried",
+    "refused",
+    "dead",
+    "unreadable",
+    "put_off",
+    "interrupted",
+    "unsettled",
+)
+"""What becomes of a message of a durable subject."""
+
+HEARD = ("ok", "failed", "unreadable")
+"""What becomes of one that no stream keeps."""
+
+
 class Metrics:
     """What the kit counts for one broker, beside FastStream's own metrics.
 
-    Labels are subjects of the contract and fixed words, so their number is bounded.
+    Labels are subjects of the contract and fixed words, so their number is bounded. A service
+    declares its own metrics with ``meters``.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.handled = Counter(
-            "mistudio_messages_handled",
-            "Messages of durable consumers, by what became of them.",
-            ["subject", "outcome"],
-            registry=registry,
+        self.meters = Meters(registry)
+        self.handled = self.meters.counter(
+            "mistudio_messages_handled_total",
+            "Messages handled, by what became of them.",
+            subject=ELSEWHERE,
+            outcome=tuple(dict.fromkeys(HANDLED + HEARD)),
         )
-        self.requests = Counter(
-            "mistudio_requests_answered",
-            "Requests answered, by error code, or ok.",
-            ["subject", "code"],
-            registry=registry,
+        self.requests = self.meters.counter(
+            "mistudio_requests_answered_total",
+            "Requests answered on the bus, by error code, or ok.",
+            subject=ELSEWHERE,
+            code=ELSEWHERE,
         )
-        self.published = Counter(
-            "mistudio_messages_published",
+        self.published = self.meters.counter(
+            "mistudio_messages_published_total",
             "Messages published, by outcome.",
-            ["subject", "outcome"],
-            registry=registry,
+            subject=ELSEWHERE,
+            outcome=("ok", "failed"),
+        )
+        self.measured = self.meters.gauge(
+            "mistudio_measured",
+            "Whether what is read when somebody looks could be read (1) or not (0).",
+            measure=ELSEWHERE,
         )
 
 
