@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from faststream.nats import NatsBroker
 from nats.errors import TimeoutError as NoMessage
 from nats.js import JetStreamContext
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from mistudio_catalog.config import CatalogSettings
@@ -46,8 +47,10 @@ from mistudio_contracts.values import (
     Skipped,
 )
 from mistudio_servicekit.bus import Publisher, create_broker
+from mistudio_servicekit.lifecycle import Life
 from mistudio_servicekit.rpc import call, serve
 from mistudio_servicekit.tasks import cancel
+from mistudio_servicekit.telemetry import metrics_of
 from mistudio_servicekit.testing import running
 from mistudio_testkit import bus
 
@@ -88,7 +91,13 @@ class World:
         self._changed = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self._js: JetStreamContext
+        self.life: Life
         self._controls: list[tuple[str, bytes]] = []
+
+    @property
+    def metrics(self) -> CollectorRegistry:
+        """What the one catalog shows to Prometheus."""
+        return metrics_of(self.life.app.broker).registry
 
     async def open(self) -> None:
         async def inspect(request: rpc.InspectModelRequest) -> ModelFacts:
@@ -511,7 +520,7 @@ async def running_world(settings: CatalogSettings, replicas: int = 1) -> AsyncIt
     try:
         apps = [create_app(settings) for _ in range(replicas)]
         if replicas == 1:
-            async with running(apps[0]):
+            async with running(apps[0]) as world.life:
                 yield world
         else:
             async with running(apps[0]), running(apps[1]):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-import nats.errors
 from faststream.nats import NatsBroker
-from prometheus_client import Gauge
 from pydantic import BaseModel
 
 from mistudio_contracts import subjects
@@ -25,20 +22,23 @@ from mistudio_servicekit.rpc import call
 from mistudio_servicekit.telemetry import metrics_of
 
 from .config import CatalogSettings
-from .domain.outgoing import Outgoing
 from .handlers.commands import register_commands
 from .handlers.reports import register_reports
 from .handlers.requests import register_requests
+from .metrics import Metrics
+from .queues import QueueMeasures, QueuesEmpty
 from .services.catalog import Catalog
 from .services.context import Context
-from .services.driver import Driver, Step
+from .services.driver import Driver
+from .services.measures import Measures
 from .services.relay import Relay
+from .services.tally import Tally
 from .storage.database import Database
 
-log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=BaseModel)
 
 NAME = "catalog"
+GIB = 1024**3
 CONNECT_ATTEMPTS = 30
 WATCH_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 600.0
@@ -58,13 +58,15 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
         count_tokens=asking(subjects.RPC_COUNT_TOKENS, TokenLengths, settings.count_seconds),
         wake=movement.wake,
     )
-    catalog = Catalog(context, _QueuesEmpty(broker))
+    catalog = Catalog(context, QueuesEmpty(broker))
     movement.steps.extend(catalog.movements)
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
     database.on_commit = relay.wake
-    lag = _OutboxLag(broker, database)
-    watching: list[Step] = [catalog.devices.expire, catalog.loads.end_stalled, lag.measure]
-    watch = Driver("watch", watching, WATCH_SECONDS)
+    metrics = Metrics(metrics_of(broker).meters)
+    database.on_change = Tally(metrics).committed
+    database.on_acquired = metrics.acquire_seconds.observe
+    measures = Measures(database, metrics, int(settings.activation_cache_limit_gb * GIB))
+    watch = Driver("watch", [catalog.devices.expire, catalog.loads.end_stalled], WATCH_SECONDS)
     reconcile = Driver("reconcile", [catalog.reconcile.give_again], settings.reconcile_seconds)
     housekeeping = Driver(
         "housekeeping", [catalog.reconcile.forget, catalog.retention.sweep], HOUSEKEEPING_SECONDS
@@ -86,6 +88,11 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
         on_started=[loop.start for loop in loops],
         on_stop=[*(loop.stop for loop in reversed(loops)), database.close],
         ready={"database": database.answers},
+        measures={
+            "rows": measures.rows,
+            "connections": measures.connections,
+            "queues": QueueMeasures(broker, metrics).read,
+        },
     )
 
 
@@ -118,48 +125,3 @@ def _asking(
         return found
 
     return ask
-
-
-class _QueuesEmpty:
-    """Asks the server whether an order, or a report on one, is still on its way."""
-
-    def __init__(self, broker: NatsBroker) -> None:
-        self._broker = broker
-
-    async def __call__(self, order: Outgoing) -> bool:
-        jetstream = (await self._broker.connect()).jetstream()
-        durables = [(order.subject, order.pool)]
-        durables += [(subject, "default") for subject in of_kind(Kind.REPORT)]
-        for subject, pool in durables:
-            try:
-                info = await jetstream.consumer_info(subject.stream or "", subject.durable(pool))
-            except (nats.errors.Error, asyncio.TimeoutError) as error:
-                log.warning("A queue cannot be looked at.", extra={"error": repr(error)})
-                return False
-            if info.num_pending or info.num_ack_pending:
-                return False
-        return True
-
-
-class _OutboxLag:
-    """What the relay has yet to publish, for Prometheus."""
-
-    def __init__(self, broker: NatsBroker, database: Database) -> None:
-        registry = metrics_of(broker).registry
-        self._database = database
-        self._messages = Gauge(
-            "mistudio_catalog_outbox_messages",
-            "Messages that wait in the outbox.",
-            registry=registry,
-        )
-        self._seconds = Gauge(
-            "mistudio_catalog_outbox_lag_seconds",
-            "How long the oldest message of the outbox has waited.",
-            registry=registry,
-        )
-
-    async def measure(self) -> None:
-        async with self._database.reading() as tx:
-            messages, seconds = await tx.outbox.lag()
-        self._messages.set(messages)
-        self._seconds.set(seconds)

@@ -13,6 +13,7 @@ from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.disks import Disks
 from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
 from mistudio_servicekit.telemetry import metrics_of
@@ -26,6 +27,7 @@ from .metrics import Metrics
 from .services.capturing import Capturing
 from .services.committing import Committing
 from .services.device import Device
+from .services.gauging import Gauging
 from .services.heartbeat import Heartbeat
 from .services.kernels import Kernels
 from .services.lengths import Lengths
@@ -71,7 +73,8 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     broker = create_broker(settings, SERVICE)
     publisher = Publisher(broker, SERVICE)
     cancellations = Cancellations()
-    metrics = Metrics(metrics_of(broker).registry)
+    meters = metrics_of(broker).meters
+    metrics = Metrics(meters)
     layout = Layout(settings)
     device = Device(settings, leave)
     departures = Departures(publisher)
@@ -89,17 +92,20 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
 
     kept = KeptVerdicts(settings.kernel_cache_dir)
     kernels = Kernels(device, kept, settings.kernel_check_delay_seconds)
-    residency = Residency(device, layout, settings.max_resident_models, kernels.require, evicted)
+    residency = Residency(
+        device, layout, settings.max_resident_models, kernels.require, evicted, metrics
+    )
     cancellations.on_cancel(residency.call_off)
     models = ModelHandlers(residency, device, cancellations, publisher)
     extractions = ExtractionHandlers(
         device,
         Planning(layout),
-        Shards(device, residency, Capturing(layout, metrics), cancellations),
+        Shards(device, residency, Capturing(layout, metrics), cancellations, metrics),
         Committing(layout),
         cancellations,
         publisher,
         Probing(layout, device, residency),
+        metrics,
     )
     stores = StoreHandlers(Stores(layout), publisher)
     looking = LookingHandlers(device, Looking(layout), Lengths(layout))
@@ -125,6 +131,10 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         on_started=[heartbeat.start, departures.start, device.warm, kernels.start],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive, "residency": residency.alive},
+        measures={
+            "device": Gauging(device, residency, metrics).measure,
+            "disks": Disks(meters, {"activations": layout.disk}).measure,
+        },
     )
 
 

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_servicekit.bus import create_broker
 from mistudio_servicekit.tasks import cancel
+from mistudio_servicekit.telemetry import metrics_of
 
 from .config import GatewaySettings
 from .context import Gateway
@@ -91,7 +92,7 @@ def build(settings: GatewaySettings) -> Gateway:
     return Gateway(
         settings=settings,
         broker=broker,
-        metrics=Metrics(),
+        metrics=Metrics(metrics_of(broker).meters),
         catalog=catalog,
         stores=Stores(catalog, connection),
         uploads=Uploads(connection),
@@ -134,7 +135,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
         middleware=[
-            Middleware(Observed, latency=gateway.metrics.latency),
+            Middleware(Observed, metrics=gateway.metrics),
             Middleware(
                 Cors,
                 allow_origins=settings.cors_origins,

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from mistudio_servicekit.metering import ELSEWHERE, SHORT_SECONDS, Meters
 
-LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+"""A client may send any word for a method; the label takes these."""
 
 
 class Metrics:
-    """The gateway's own series, in a registry of their own."""
+    """The gateway's own metrics.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.latency = Histogram(
+    Parameters
+    ----------
+    meters
+        Where they are declared.
+    """
+
+    def __init__(self, meters: Meters) -> None:
+        self.latency = meters.histogram(
             "mistudio_gateway_request_seconds",
-            "Seconds from a request's arrival to its answer's end.",
-            ("method", "route", "status"),
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
+            "Seconds from a request's arrival to its answer's end, by the route's template.",
+            SHORT_SECONDS,
+            method=ELSEWHERE,
+            route=ELSEWHERE,
+            status=ELSEWHERE,
         )
-        self.clients = Gauge(
+        self.in_progress = meters.gauge(
+            "mistudio_gateway_requests_in_progress", "Requests that are being answered."
+        )
+        self.clients = meters.gauge(
             "mistudio_gateway_websocket_clients",
             "WebSocket clients connected and authenticated.",
-            registry=self.registry,
         )
-        self.frames = Counter(
-            "mistudio_gateway_websocket_frames",
-            "Frames sent to WebSocket clients.",
-            registry=self.registry,
+        self.frames = meters.counter(
+            "mistudio_gateway_websocket_frames_total", "Frames sent to WebSocket clients."
         )
-        self.lagging = Counter(
-            "mistudio_gateway_websocket_lagging_clients",
+        self.delay = meters.histogram(
+            "mistudio_gateway_websocket_delay_seconds",
+            "Seconds from an event's moment to its frame, for clients that are up to date.",
+            SHORT_SECONDS,
+        )
+        self.lagging = meters.counter(
+            "mistudio_gateway_websocket_lagging_clients_total",
             "WebSocket clients sent away because they were too slow.",
-            registry=self.registry,
         )
-        self.upload_bytes = Counter(
-            "mistudio_gateway_upload_bytes",
-            "Bytes of datasets received.",
-            registry=self.registry,
+        self.upload_bytes = meters.counter(
+            "mistudio_gateway_upload_bytes_total", "Bytes of datasets received."
         )

@@ -13,13 +13,16 @@ from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
+from mistudio_servicekit.disks import Disks
 from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
+from mistudio_servicekit.telemetry import metrics_of
 
 from .config import LoaderSettings
 from .handlers.control import ControlHandlers
 from .handlers.datasets import DatasetHandlers
 from .handlers.models import ModelHandlers
+from .metrics import Metrics
 from .services.children import Children
 from .services.datasets import Datasets
 from .services.models import Models
@@ -57,8 +60,15 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
         found: Client = state.connection
         return found
 
-    models = Models(settings, artifacts, children, cancellations, publisher)
-    datasets = Datasets(settings, canonical, done, Uploads(connection), children, cancellations)
+    meters = metrics_of(broker).meters
+    metrics = Metrics(meters)
+    disks = Disks(
+        meters, {"models": settings.model_cache_dir, "datasets": settings.dataset_cache_dir}
+    )
+    models = Models(settings, artifacts, children, cancellations, publisher, metrics)
+    datasets = Datasets(
+        settings, canonical, done, Uploads(connection), children, cancellations, metrics
+    )
     for_models = ModelHandlers(models, publisher)
     for_datasets = DatasetHandlers(datasets, publisher)
     pool = settings.pool
@@ -107,4 +117,5 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
         on_started=[],
         on_stop=[],
         ready={"caches": writable},
+        measures={"disks": disks.measure},
     )

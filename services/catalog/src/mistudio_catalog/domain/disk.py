@@ -36,6 +36,21 @@ def bytes_to_write(shards: Sequence[ShardState], facts: HookPointFacts, dtype: D
     return total
 
 
+def bytes_there(
+    shards: Sequence[ShardState],
+    hook_points: Sequence[str],
+    facts: HookPointFacts,
+    dtype: Dtype,
+) -> int:
+    """Return the bytes of the rows that the store has; where a width is not known they are 0."""
+    return sum(
+        shard.tokens * (row_bytes(hook_point, facts, dtype) or 0)
+        for shard in shards
+        for hook_point in hook_points
+        if hook_point not in shard.hook_points
+    )
+
+
 def free_bytes(devices: Sequence[DeviceState]) -> int | None:
     """Return what the disk of the stores takes, as the devices have seen it last."""
     # 0 is a device that has not looked yet; a disk that is really full fails the first shard.

@@ -63,6 +63,10 @@ class Capture:
             capturing = replace(capturing, reserved_bytes=capturing.reserved_bytes + reserved)
             await tx.extractions.save(capturing)
             await tx.shards.insert(extraction.id, shards)
+            if model is not None and model.hook_points is not None:
+                tx.changes.saved_bytes += disk.bytes_there(
+                    shards, extraction.hook_points, model.hook_points, extraction.dtype
+                )
             await tx.send(effects)
             await self._go_on(tx, capturing)
         self._context.wake()

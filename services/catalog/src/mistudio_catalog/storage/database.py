@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import asyncpg
 from pydantic_core import from_json, to_json
 
+from mistudio_catalog.domain.changes import Changes
 from mistudio_catalog.domain.outgoing import Outgoing
 from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ServiceUnavailable
@@ -20,6 +22,7 @@ from .datasets import DatasetTable
 from .devices import DeviceTable
 from .extractions import ExtractionTable, ShardTable
 from .failures import translated
+from .figures import Figures
 from .ledger import LedgerTables
 from .models import ModelTable
 from .outbox import OutboxTable
@@ -52,9 +55,10 @@ class Transaction:
     """The tables, on one connection."""
 
     def __init__(self, connection: Any) -> None:
-        self.models = ModelTable(connection)
+        self.changes = Changes()
+        self.models = ModelTable(connection, self.changes)
         self.datasets = DatasetTable(connection)
-        self.extractions = ExtractionTable(connection)
+        self.extractions = ExtractionTable(connection, self.changes)
         self.shards = ShardTable(connection)
         self.stores = StoreTables(connection)
         self.caches = CacheTable(connection)
@@ -63,6 +67,7 @@ class Transaction:
         self.ledger = LedgerTables(connection)
         self.removals = RemovalTable(connection)
         self.outbox = OutboxTable(connection)
+        self.figures = Figures(connection)
         self.sent = False
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
@@ -108,6 +113,10 @@ class Database:
     ----------
     on_commit
         Called after each commit that sent messages.
+    on_change
+        Called after each commit, with what it did to statuses.
+    on_acquired
+        Called with the seconds that a connection was waited for.
     """
 
     def __init__(self, url: str, most: int = POOL_MOST) -> None:
@@ -115,6 +124,8 @@ class Database:
         self._most = most
         self._pool: Any = None
         self.on_commit: Callable[[], None] = lambda: None
+        self.on_change: Callable[[Changes], None] = lambda _: None
+        self.on_acquired: Callable[[float], None] = lambda _: None
 
     async def open(self) -> None:
         """Connect.
@@ -163,6 +174,7 @@ class Database:
                 yield tables
             if tables.sent:
                 self.on_commit()
+            self.on_change(tables.changes)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
@@ -170,15 +182,33 @@ class Database:
         async with self._connection() as connection:
             yield Transaction(connection)
 
+    def connections(self) -> tuple[int, int, int]:
+        """Return how many connections are idle, how many in use, and how many there may be.
+
+        Raises
+        ------
+        ServiceUnavailable
+            It is not open.
+        """
+        pool = self._opened()
+        idle = int(pool.get_idle_size())
+        return idle, int(pool.get_size()) - idle, self._most
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
+        pool = self._opened()
+        with translated():
+            asked = time.perf_counter()
+            async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                self.on_acquired(time.perf_counter() - asked)
+                yield connection
+
+    def _opened(self) -> Any:
         if self._pool is None:
             raise ServiceUnavailable(
                 "The database is not connected.", reason="database_unavailable"
             )
-        with translated():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
+        return self._pool
 
     @asynccontextmanager
     async def outbox_line(self) -> AsyncIterator[OutboxLine]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from mistudio_catalog.domain.changes import Changes
 from mistudio_catalog.domain.extraction import ExtractionState, Live, ShardState
 from mistudio_contracts.states import ExtractionStatus
 from mistudio_contracts.values import Tokenization
@@ -23,21 +24,26 @@ _LIVE = Rows(Live)
 class ExtractionTable:
     """Extractions, on one connection."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, changes: Changes) -> None:
+        self._connection, self._changes = connection, changes
 
     async def insert(self, extraction: ExtractionState) -> None:
         await _SQL.insert_extraction(self._connection, **_ROWS.write(extraction))
+        self._changes.read(extraction)
 
     async def save(self, extraction: ExtractionState) -> None:
         await _SQL.save_extraction(self._connection, **_ROWS.write(extraction))
+        self._changes.write(extraction)
 
     async def get(self, extraction_id: str) -> ExtractionState | None:
         return _ROWS.maybe(await _SQL.get_extraction(self._connection, id=extraction_id))
 
     async def lock(self, extraction_id: str) -> ExtractionState | None:
         """Return the extraction, which no other transaction changes until this one ends."""
-        return _ROWS.maybe(await _SQL.lock_extraction(self._connection, id=extraction_id))
+        extraction = _ROWS.maybe(await _SQL.lock_extraction(self._connection, id=extraction_id))
+        if extraction is not None:
+            self._changes.read(extraction)
+        return extraction
 
     async def page(
         self,
@@ -82,7 +88,10 @@ class ExtractionTable:
 
     async def lock_waiting_on_model(self, model_id: str) -> list[ExtractionState]:
         rows = _SQL.lock_waiting_on_model(self._connection, model_id=model_id)
-        return [_ROWS.read(row) async for row in rows]
+        found = [_ROWS.read(row) async for row in rows]
+        for extraction in found:
+            self._changes.read(extraction)
+        return found
 
     async def running_on_store(self, store_key: str) -> bool:
         return bool(await _SQL.running_on_store(self._connection, store_key=store_key))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from mistudio_catalog.domain.changes import Changes
 from mistudio_catalog.domain.model import ModelState
 from mistudio_contracts.states import ModelStatus
 from mistudio_contracts.values import ResidencyWish
@@ -27,8 +28,8 @@ def like(text: str) -> str:
 class ModelTable:
     """Models, on one connection."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, changes: Changes) -> None:
+        self._connection, self._changes = connection, changes
 
     async def insert(self, model: ModelState) -> None:
         await _SQL.insert_model(self._connection, **_ROWS.write(model))
@@ -36,13 +37,14 @@ class ModelTable:
     async def save(self, model: ModelState) -> None:
         columns = _ROWS.write(model)
         await _SQL.save_model(self._connection, **columns)
+        self._changes.write(model)
 
     async def get(self, model_id: str) -> ModelState | None:
         return _ROWS.maybe(await _SQL.get_model(self._connection, id=model_id))
 
     async def lock(self, model_id: str) -> ModelState | None:
         """Return the model, which no other transaction changes until this one ends."""
-        return _ROWS.maybe(await _SQL.lock_model(self._connection, id=model_id))
+        return self._locked(await _SQL.lock_model(self._connection, id=model_id))
 
     async def page(
         self,
@@ -65,6 +67,7 @@ class ModelTable:
 
     async def delete(self, model_id: str) -> None:
         await _SQL.delete_model(self._connection, id=model_id)
+        self._changes.delete(model_id)
 
     async def by_ids(self, ids: Sequence[str]) -> list[ModelState]:
         rows = _SQL.models_by_ids(self._connection, ids=list(ids))
@@ -72,7 +75,7 @@ class ModelTable:
 
     async def next_waiting(self, pool: str) -> ModelState | None:
         """Lock and return the load that has waited longest for a slot."""
-        return _ROWS.maybe(await _SQL.next_waiting_model(self._connection, pool=pool))
+        return self._locked(await _SQL.next_waiting_model(self._connection, pool=pool))
 
     async def count_admitted_loads(self, pool: str) -> int:
         return int(await _SQL.count_admitted_loads(self._connection, pool=pool))
@@ -113,3 +116,9 @@ class ModelTable:
     async def overflowed(self, model_id: str) -> None:
         """Keep in mind that the model's activations leave the range of float16."""
         await _SQL.model_overflowed(self._connection, id=model_id)
+
+    def _locked(self, record: Any) -> ModelState | None:
+        model = _ROWS.maybe(record)
+        if model is not None:
+            self._changes.read(model)
+        return model

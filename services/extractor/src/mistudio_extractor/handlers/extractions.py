@@ -12,6 +12,7 @@ from mistudio_contracts.reports import ExtractionWorkFailedReport, ShardProgress
 from mistudio_contracts.rpc import ExtractionProbe, ProbeExtractionRequest
 from mistudio_contracts.values import Failure
 from mistudio_contracts.work import CaptureShard, CommitExtraction, PlanExtraction
+from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.services.committing import Committing
 from mistudio_extractor.services.device import Device
 from mistudio_extractor.services.live import Beat
@@ -38,10 +39,12 @@ class ExtractionHandlers:
         cancellations: Cancellations,
         publisher: Publisher,
         probing: Probing,
+        metrics: Metrics,
     ) -> None:
         self._device, self._planning, self._shards = device, planning, shards
         self._committing, self._probing = committing, probing
         self._cancellations, self._publisher = cancellations, publisher
+        self._seconds = metrics.phase_seconds
         # Tokenising holds the interpreter for seconds: one at a time, beside the device's thread.
         self._tokenising = ThreadPoolExecutor(
             1, thread_name_prefix="tokenise", initializer=yield_to_others
@@ -60,9 +63,10 @@ class ExtractionHandlers:
 
         loop = asyncio.get_running_loop()
         try:
-            report = await loop.run_in_executor(
-                self._tokenising, self._planning.plan, order, should_stop
-            )
+            with self._seconds.labels("plan").time():
+                report = await loop.run_in_executor(
+                    self._tokenising, self._planning.plan, order, should_stop
+                )
         except asyncio.CancelledError:
             left.set()
             raise
@@ -101,7 +105,8 @@ class ExtractionHandlers:
         """Make the columns visible and report them."""
         if self._void(order.task_id):
             return
-        report = await asyncio.to_thread(self._committing.commit, order)
+        with self._seconds.labels("commit").time():
+            report = await asyncio.to_thread(self._committing.commit, order)
         await self._publisher.publish(
             subjects.REPORT_COMMITTED,
             report,

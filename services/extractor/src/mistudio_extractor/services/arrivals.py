@@ -13,6 +13,7 @@ from mistudio_extractor.domain.memory import is_out_of_memory
 from mistudio_extractor.domain.needs import Reading
 from mistudio_extractor.domain.occurrences import Evict
 from mistudio_extractor.domain.seats import Request
+from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.storage.layout import Layout
 
 from .device import Device
@@ -56,10 +57,15 @@ class Arrivals:
         Where artifacts lie.
     on_evicted
         Told of each model that left.
+    metrics
+        Told of who came and left.
     """
 
-    def __init__(self, device: Device, layout: Layout, on_evicted: Evicted) -> None:
+    def __init__(
+        self, device: Device, layout: Layout, on_evicted: Evicted, metrics: Metrics
+    ) -> None:
         self._device, self._layout, self._on_evicted = device, layout, on_evicted
+        self._metrics = metrics
         self.residents: dict[str, Resident] = {}
 
     async def sizing(self, artifact: Artifact) -> Sizing:
@@ -84,14 +90,18 @@ class Arrivals:
                 lambda: load(directory, facts.torch_device, request.offload_blocks)
             )
         except Exception as error:
+            self._metrics.placements.labels("failed").inc()
             if not is_out_of_memory(error):
                 raise
+            self._metrics.out_of_memory.inc()
             log.warning("A model found too little memory.", extra={"model_id": request.model_id})
             reading = await self._device.measure()
             raise NoMemory(reading.free) from error
         seconds = time.monotonic() - start
         found = Resident(request.model_id, request.artifact, model, sizing, seconds)
         self.residents[request.model_id] = found
+        self._metrics.placements.labels("placed").inc()
+        self._metrics.place_seconds.observe(seconds)
         log.info(
             "A model is resident.",
             extra={
@@ -113,6 +123,8 @@ class Arrivals:
         finally:
             del self.residents[evict.model_id]
         log.info("A model left.", extra={"model_id": evict.model_id, "reason": evict.reason})
+        self._metrics.evictions.labels(evict.reason).inc()
+        self._metrics.evicted_bytes.labels(evict.reason).inc(freed)
         self._on_evicted(evict.model_id, evict.task_id, evict.reason, freed)
 
     async def measure(self) -> Reading:

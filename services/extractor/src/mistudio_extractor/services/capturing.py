@@ -110,6 +110,7 @@ class Capturing:
                 should_stop=should_stop,
             )
         self._metrics.tokens.inc(shard.tokens)
+        self._metrics.samples.inc(shard.samples)
         self._metrics.bytes.inc(sum(file.bytes for file in files.values()))
         return [_column_file(point, file) for point, file in files.items()]
 

@@ -11,6 +11,7 @@ from mistudio_contracts.values import Artifact, ResidencyWish, ResidentModel
 from mistudio_extractor.domain import occurrences as o
 from mistudio_extractor.domain.needs import Limits
 from mistudio_extractor.domain.seats import Request, Stage
+from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.storage.layout import Layout
 
 from .arrivals import Arrivals, Evicted, Resident
@@ -38,13 +39,21 @@ class Residency:
         Refuses an artifact whose format does not run here.
     on_evicted
         Told of each model that left.
+    metrics
+        Told of arrivals and departures.
     """
 
     def __init__(
-        self, device: Device, layout: Layout, most: int, require: Require, on_evicted: Evicted
+        self,
+        device: Device,
+        layout: Layout,
+        most: int,
+        require: Require,
+        on_evicted: Evicted,
+        metrics: Metrics | None = None,
     ) -> None:
         self._device, self._most, self._require = device, most, require
-        self._arrivals = Arrivals(device, layout, on_evicted)
+        self._arrivals = Arrivals(device, layout, on_evicted, metrics or Metrics())
         self._scheduler = Scheduler(self._arrivals)
         self._tasks: dict[str, str] = {}
         self.changed = self._scheduler.changed
@@ -79,6 +88,10 @@ class Residency:
     def used_bytes(self) -> int:
         """Return the bytes of all residents."""
         return sum(each.memory_bytes for each in self._arrivals.residents.values())
+
+    def waiting(self) -> int:
+        """Return how many requests wait for room that is not there yet."""
+        return len(self._scheduler.policy.in_need())
 
     def is_waiting(self, task_id: str) -> bool:
         """Tell whether a task waits for room that is not there yet."""

@@ -13,6 +13,7 @@ from mistudio_contracts.values import ColumnFile
 from mistudio_contracts.work import CaptureShard
 from mistudio_extractor.domain.memory import is_out_of_memory
 from mistudio_extractor.domain.needs import gigabytes
+from mistudio_extractor.metrics import Metrics
 from mistudio_servicekit.cancellation import Cancellations
 
 from .arrivals import Resident
@@ -32,6 +33,8 @@ class Shards:
         Does it.
     cancellations
         Tasks that are void.
+    metrics
+        Told how long what took.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Shards:
         residency: Residency,
         capturing: Capturing,
         cancellations: Cancellations,
+        metrics: Metrics,
     ) -> None:
-        self._device, self._residency = device, residency
+        self._device, self._residency, self._metrics = device, residency, metrics
         self._capturing, self._cancellations = capturing, cancellations
 
     async def capture(
@@ -78,18 +82,25 @@ class Shards:
     async def _with_model(
         self, order: CaptureShard, on_progress: Callable[[int], None]
     ) -> tuple[list[ColumnFile], float] | None:
+        asked = time.monotonic()
         async with self._residency.lease(
             order.model_id, order.task_id, order.artifact, order.wish
         ) as resident:
             # The model's way into memory is none of the pace at which it works.
             start = time.monotonic()
+            self._metrics.phase_seconds.labels("place").observe(start - asked)
             try:
                 files = await self._attempt(order, resident, on_progress)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                self._metrics.out_of_memory.inc()
                 files = await self._again(order, resident, on_progress)
-            return None if files is None else (files, time.monotonic() - start)
+            if files is None:
+                return None
+            seconds = time.monotonic() - start
+            self._metrics.phase_seconds.labels("capture").observe(seconds)
+            return files, seconds
 
     async def _again(
         self, order: CaptureShard, resident: Resident, on_progress: Callable[[int], None]

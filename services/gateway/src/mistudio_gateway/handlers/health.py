@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -42,8 +42,7 @@ async def ready(here: Here) -> Health:
 
 async def metrics(here: Here) -> Response:
     """Show metrics in Prometheus' text format."""
-    text = generate_latest(here.metrics.registry) + render_metrics(here.broker)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    return Response(render_metrics(here.broker), media_type=CONTENT_TYPE_LATEST)
 
 
 def install(app: FastAPI) -> None:

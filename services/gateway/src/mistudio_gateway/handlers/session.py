@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ErrorBody, InvalidInput, MiStudioError, ServiceUnavailable
 from mistudio_contracts.frames import ErrorFrame, Selection, Subscribe, Subscribed
 from mistudio_gateway.context import Gateway
@@ -186,6 +187,10 @@ class Session:
         while True:
             event = await member.next()
             await self._send(event.text)
+            # Progress may be older: a client begins with the newest there was.
+            if event.sequence is not None:
+                delay = (utcnow() - event.payload.timestamp).total_seconds()
+                self._here.metrics.delay.observe(max(0.0, delay))
 
     async def _away(self) -> Goodbye:
         error = ServiceUnavailable(

@@ -8,7 +8,6 @@ from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind
-from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mistudio_contracts.errors import Forbidden
+from mistudio_gateway.metrics import METHODS, Metrics
 
 from .errors import error_response, unexpected
 from .trace import KEY, new_trace_id, trace_id_of
@@ -37,13 +37,13 @@ class Observed:
     ----------
     app
         What is measured.
-    latency
-        Histogram of seconds with the labels ``method``, ``route`` and ``status``.
+    metrics
+        Told of each request.
     """
 
-    def __init__(self, app: ASGIApp, latency: Histogram) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
-        self._latency = latency
+        self._metrics = metrics
         self._tracer = trace.get_tracer("mistudio_gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +55,8 @@ class Observed:
             f"{scope['method']}", context=context, kind=SpanKind.SERVER
         ) as span:
             scope[KEY] = new_trace_id(span)
-            await self._measured(scope, receive, send, span)
+            with self._metrics.in_progress.track_inprogress():
+                await self._measured(scope, receive, send, span)
 
     async def _measured(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
         began = time.perf_counter()
@@ -79,7 +80,8 @@ class Observed:
         finally:
             seconds = time.perf_counter() - began
             route = route_template(scope)
-            self._latency.labels(scope["method"], route, str(status)).observe(seconds)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.latency.labels(method, route, str(status)).observe(seconds)
             span.update_name(f"{scope['method']} {route}")
             span.set_attribute("http.route", route)
             span.set_attribute("http.response.status_code", status)

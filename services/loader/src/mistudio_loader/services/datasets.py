@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mistudio_contracts import MiStudioError
@@ -13,6 +14,7 @@ from mistudio_contracts.values import DatasetFacts
 from mistudio_contracts.work import IngestDataset
 from mistudio_loader.config import LoaderSettings
 from mistudio_loader.jobs import HubDataset, IngestJob
+from mistudio_loader.metrics import Metrics
 from mistudio_loader.storage.done import DoneIngestions
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
@@ -32,6 +34,7 @@ class Datasets:
     uploads: Uploads
     children: Children
     cancellations: Cancellations
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def ingest(self, order: IngestDataset) -> DatasetFacts | None:
         """Ingest a dataset in a child process; None when the task was cancelled.
@@ -48,15 +51,21 @@ class Datasets:
         if facts is not None and (self.workshop.root / facts.fingerprint).is_dir():
             return facts
         await asyncio.to_thread(self.workshop.sweep)
+        began, outcome = time.monotonic(), "failed"
         try:
             facts = await self._ingest(order)
+            outcome = "ingested"
         except (MiStudioError, ChildDied) as error:
             if order.task_id in self.cancellations:
+                outcome = "cancelled"
                 await asyncio.to_thread(self.workshop.sweep)
                 return None
             if isinstance(error, ChildDied):
                 raise _died(error) from error
             raise
+        finally:
+            self.metrics.ingestions.labels(outcome).inc()
+        self.metrics.ingest_seconds.observe(time.monotonic() - began)
         await asyncio.to_thread(self.done.put, order.task_id, facts)
         return facts
 

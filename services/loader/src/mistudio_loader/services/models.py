@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mistudio_contracts import ErrorCode, LoadStage, MiStudioError
 from mistudio_contracts.errors import ModelLoadFailed, ServiceUnavailable
@@ -19,6 +19,7 @@ from mistudio_loader.config import LoaderSettings
 from mistudio_loader.domain.progress import Step
 from mistudio_loader.hub.client import HubClient
 from mistudio_loader.jobs import Prepared, PrepareJob
+from mistudio_loader.metrics import Metrics
 from mistudio_loader.storage.roots import LocalRoots
 from mistudio_loader.storage.staging import Workshop
 from mistudio_servicekit.bus import Publisher
@@ -28,6 +29,7 @@ from .checkpoints import open_checkpoint
 from .children import ChildDied, Children
 from .inspection import inspect
 from .reporting import LiveProgress
+from .timing import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Models:
     children: Children
     cancellations: Cancellations
     publisher: Publisher
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def inspect(self, request: InspectModelRequest) -> ModelFacts:
         """Return what a checkpoint is, from its config and headers alone.
@@ -77,20 +80,29 @@ class Models:
         started = time.monotonic()
         await asyncio.to_thread(self.workshop.sweep)
         progress = LiveProgress(order.task_id, order.model_id, self._tell)
+        timing = Timing(self.metrics)
+        outcome = "failed"
+
+        async def step(step: Step) -> None:
+            timing.step(step)
+            await progress.step(step)
+
         try:
             async with progress.beating():
                 # Its child imports for seconds before it says something itself.
-                await progress.step(Step(LoadStage.RESOLVING, "Starting to prepare the model."))
-                answer = await self.children.run(
-                    order.task_id, "prepare", self._job(order), progress.step
-                )
+                await step(Step(LoadStage.RESOLVING, "Starting to prepare the model."))
+                answer = await self.children.run(order.task_id, "prepare", self._job(order), step)
+            outcome = "prepared"
         except (MiStudioError, ChildDied) as error:
             if order.task_id in self.cancellations:
+                outcome = "cancelled"
                 await asyncio.to_thread(self.workshop.sweep)
                 return None
             if isinstance(error, ChildDied):
                 raise _died(error) from error
             raise
+        finally:
+            timing.end(outcome)
         prepared = Prepared.model_validate(answer)
         return ModelPreparedReport(
             task_id=order.task_id,
