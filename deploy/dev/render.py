@@ -1,4 +1,4 @@
-"""Render contracts/, infra/nats and docs/INTERNALS.md from the code.
+"""Render contracts/, infra/nats, infra/grafana and pages of docs/ from the code.
 
 The AsyncAPI document is FastStream's, from the subscribers and publishers that the services
 register; stream, durable and delivery, which FastStream leaves out, are added from the topology.
@@ -11,18 +11,24 @@ import difflib
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dashboards import dashboards
+from fastapi import FastAPI
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 from internals import page as internals_page
+from metering import page as metrics_page
 
 from mistudio_activations import MANIFEST_SCHEMA
 from mistudio_contracts import CONTRACT_VERSION, subjects, topology
 from mistudio_contracts.errors import ErrorCode
 from mistudio_contracts.schemas import breaking_changes, frames_schema, payload_schemas
+from mistudio_servicekit.metering import Declared
+from mistudio_servicekit.telemetry import metrics_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
@@ -54,7 +60,23 @@ def brokers(scratch: Path) -> dict[str, NatsBroker]:
     }
 
 
-def asyncapi(scratch: Path) -> str:
+def gateway_app() -> FastAPI:
+    """Return the gateway's application, connected to nothing."""
+    from mistudio_gateway.config import GatewaySettings
+    from mistudio_gateway.factory import create_app
+
+    return create_app(GatewaySettings.ephemeral())
+
+
+def declared_metrics(
+    services: Mapping[str, NatsBroker], gateway: FastAPI
+) -> dict[str, list[Declared]]:
+    """Return what each service declares for Prometheus."""
+    every = {**services, "gateway": gateway.state.gateway.broker}
+    return {name: metrics_of(broker).meters.declared for name, broker in every.items()}
+
+
+def asyncapi(services: Mapping[str, NatsBroker]) -> str:
     """Return one AsyncAPI 3 document over all services, as YAML."""
     merged: dict[str, Any] = {
         "asyncapi": "3.0.0",
@@ -70,7 +92,7 @@ def asyncapi(scratch: Path) -> str:
         "components": {"messages": {}, "schemas": {}},
     }
     by_name = {subject.name(POOL): subject for subject in subjects.ALL}
-    for service, broker in brokers(scratch).items():
+    for service, broker in services.items():
         document = json.loads(AsyncAPI(broker, title=service).to_specification().to_json())
         for name, channel in document.get("channels", {}).items():
             channel["servers"] = [{"$ref": "#/servers/nats"}]
@@ -99,14 +121,6 @@ def _annotate(channel: dict[str, Any], by_name: dict[str, subjects.Subject]) -> 
         channel["x-stream"] = subject.stream
     if subject.kind in (subjects.Kind.COMMAND, subjects.Kind.WORK, subjects.Kind.REPORT):
         channel["x-durable"] = subject.durable(POOL)
-
-
-def openapi() -> str:
-    """Return the gateway's OpenAPI document."""
-    from mistudio_gateway.config import GatewaySettings
-    from mistudio_gateway.factory import create_app
-
-    return _json(create_app(GatewaySettings.ephemeral()).openapi())
 
 
 def subjects_page() -> str:
@@ -169,9 +183,14 @@ def rendered() -> dict[Path, str]:
     files[CONTRACTS / "schemas" / "ActivationManifest.json"] = _json(MANIFEST_SCHEMA)
     files[CONTRACTS / "subjects.md"] = subjects_page()
     files[CONTRACTS / "errors.md"] = errors_page()
+    gateway = gateway_app()
     with tempfile.TemporaryDirectory() as scratch:
-        files[CONTRACTS / "asyncapi.yaml"] = asyncapi(Path(scratch))
-    files[CONTRACTS / "openapi.json"] = openapi()
+        services = brokers(Path(scratch))
+        files[CONTRACTS / "asyncapi.yaml"] = asyncapi(services)
+    files[CONTRACTS / "openapi.json"] = _json(gateway.openapi())
+    files[ROOT / "docs" / "metrics.md"] = metrics_page(declared_metrics(services, gateway))
+    for name, dashboard in dashboards().items():
+        files[ROOT / "infra" / "grafana" / "dashboards" / f"{name}.json"] = _json(dashboard)
     files[CONTRACTS / "frames.json"] = _json(frames_schema())
     files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()
