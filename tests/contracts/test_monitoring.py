@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,33 @@ def test_dashboards_ask_the_source_that_is_provisioned() -> None:
     assert asked == {source["uid"]}
     assert set(DASHBOARDS) == {"overview", "device", "loading", "extraction", "bus", "api"}
     assert len({dashboard["uid"] for dashboard in DASHBOARDS.values()}) == len(DASHBOARDS)
+
+
+if sys.version_info >= (3, 11):  # The library is not for Python 3.10.
+
+    @pytest.mark.parametrize("name", DASHBOARDS)
+    def test_grafanas_own_model_of_a_dashboard_knows_all_that_is_in_one(name: str) -> None:
+        from grafana_foundation_sdk.cog.encoder import JSONEncoder
+        from grafana_foundation_sdk.models.dashboard import Dashboard
+
+        read = Dashboard.from_json(DASHBOARDS[name])
+        assert missing(DASHBOARDS[name], json.loads(JSONEncoder().encode(read))) == []
+
+
+def missing(written: Any, read: Any, at: str = "") -> list[str]:
+    """Return where what was read lacks something that was written; defaults may be added."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return [
+            problem
+            for key, value in written.items()
+            # Nothing and an empty list are as good as left out.
+            if value not in (None, [], {}) or key in read
+            for problem in missing(value, read.get(key), f"{at}.{key}")
+        ]
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        pairs = enumerate(zip(written, read, strict=True))
+        return [p for index, (a, b) in pairs for p in missing(a, b, f"{at}[{index}]")]
+    return [] if written == read else [at]
 
 
 def test_panels_do_not_lie_on_each_other() -> None:

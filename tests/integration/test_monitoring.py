@@ -202,6 +202,15 @@ def test_each_service_reads_all_its_figures(after_work: Prometheus) -> None:
     }
 
 
+def test_no_series_is_named_after_anything_that_comes_and_goes(after_work: Prometheus) -> None:
+    series = [each["metric"] for each in after_work.ask('{__name__=~"mistudio_.+"}')]
+    values = {value for labels in series for value in labels.values()}
+    made = re.compile(r"(?:^|[^a-z])(?:m|ds|ext|act|task|dev|req|evt)_[0-9a-z]{6,}|[0-9a-f]{16,}")
+    assert [value for value in values if made.search(value)] == []
+    # Four processes; each more model, dataset or extraction adds none.
+    assert len(series) < 4000
+
+
 def test_every_queue_has_a_worker(after_work: Prometheus) -> None:
     # One is between two requests for a message now and then.
     after_work.until("min(mistudio_catalog_queue_workers) > 0")

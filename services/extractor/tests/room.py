@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mistudio_contracts.values import Artifact
+from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.services.device import Device
 from mistudio_extractor.services.residency import Residency
 from mistudio_extractor.storage.layout import Layout
+from mistudio_servicekit.metering import Meters
 
 from .support import Disk
 
@@ -21,8 +23,15 @@ class Room:
         self.left: list[tuple[str, str, str, int]] = []
         self.exits: list[int] = []
         self.device = Device(disk.settings, self.exits.append)
+        self.meters = Meters()
+        self.metrics = Metrics(self.meters)
         self.residency = Residency(
-            self.device, Layout(disk.settings), most, admit, lambda *each: self.left.append(each)
+            self.device,
+            Layout(disk.settings),
+            most,
+            admit,
+            lambda *each: self.left.append(each),
+            self.metrics,
         )
 
     async def start(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mistudio_extractor.metrics import Metrics
 from mistudio_servicekit.metering import fresh
 
@@ -24,7 +26,7 @@ class Gauging:
         self._device, self._residency, self._metrics = device, residency, metrics
 
     async def measure(self) -> None:
-        """Read the figures; what only torch can tell is left out until it is there.
+        """Read the figures; what only torch can tell is not a number until it is there.
 
         Raises
         ------
@@ -43,8 +45,7 @@ class Gauging:
                 "process": self._device.occupied_bytes(),
             }
             for kind, count in bytes_by_kind.items():
-                if count is not None:
-                    to.memory.labels(kind).set(count)
+                to.memory.labels(kind).set(math.nan if count is None else count)
             in_use = sum(each.leases > 0 for each in residents)
             to.residents.labels("in_use").set(in_use)
             to.residents.labels("idle").set(len(residents) - in_use)

@@ -23,6 +23,9 @@ from .trace import KEY, new_trace_id, trace_id_of
 access = logging.getLogger("mistudio_gateway.access")
 logger = logging.getLogger(__name__)
 
+WATCHED = ("/health", "/metrics")
+"""Asked by machines every few seconds: nobody reads a line about it."""
+
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -86,7 +89,7 @@ class Observed:
             span.set_attribute("http.route", route)
             span.set_attribute("http.response.status_code", status)
             access.log(
-                logging.DEBUG if route.startswith("/health") else logging.INFO,
+                logging.DEBUG if route.startswith(WATCHED) else logging.INFO,
                 "request",
                 extra=_access_line(scope, route, status, seconds, sent),
             )
