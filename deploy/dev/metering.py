@@ -11,7 +11,8 @@ START = """# Metrics
 
 What each service shows at `/metrics` in Prometheus' text format (`make contracts` writes this page
 from the services' own declarations). The gateway serves it beside its API, the others on
-`HEALTH_HOST:HEALTH_PORT`; no token is needed, so keep those ports from the outside.
+`HEALTH_HOST:HEALTH_PORT`. No token is needed: keep that port from the outside, and let a proxy in
+front of the gateway not pass `/metrics` on.
 
 No label holds an id: values are the fixed words named here, subjects of the contract
 (`contracts/subjects.md`), error codes (`contracts/errors.md`), methods and templates of routes, and
