@@ -2,6 +2,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, errorOf } from "./errors";
 import type { paths } from "./generated/openapi";
+import { newTraceparent } from "./trace";
 
 let token: string | null = null;
 let onUnauthorized: () => void = () => {};
@@ -29,6 +30,8 @@ export function unauthorized(): void {
 const authenticated: Middleware = {
   onRequest({ request }) {
     if (token) request.headers.set("Authorization", `Bearer ${token}`);
+    // What only reads is many requests and no click of anybody's.
+    if (request.method !== "GET") request.headers.set("traceparent", newTraceparent());
     return request;
   },
   onResponse({ response }) {
