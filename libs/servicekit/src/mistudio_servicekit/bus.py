@@ -12,7 +12,6 @@ import nats.errors
 import nats.js.errors
 from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker
-from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from faststream.nats.prometheus import NatsPrometheusMiddleware
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
@@ -25,6 +24,7 @@ from mistudio_contracts.subjects import Subject
 from .headers import envelope
 from .settings import ServiceSettings
 from .telemetry import metrics_of, register_metrics, tracer_provider
+from .tracing import traced
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
         # FastStream would log two lines a message; the kit logs what went wrong.
         logger=None,
         middlewares=(
-            NatsTelemetryMiddleware(tracer_provider=tracer_provider(service)),
+            traced(tracer_provider(service)),
             NatsPrometheusMiddleware(registry=registry, app_name=service),
         ),
         # Addresses and credentials stay out of the rendered AsyncAPI.

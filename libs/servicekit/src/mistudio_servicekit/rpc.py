@@ -26,6 +26,7 @@ from .delivery import read_payload
 from .failures import as_contract_error
 from .headers import envelope
 from .telemetry import metrics_of
+from .tracing import failed
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ AT_ONCE = 16
 """Requests of one subject that a process answers at the same time."""
 
 HEADER_ROOM = 4096
+SERVER_ERROR = 500
 _JSON = {"content-type": "application/json"}
 
 
@@ -82,6 +84,9 @@ def serve(
         except Exception as error:
             known = as_contract_error(error)
             code = str(known.code)
+            # As with HTTP, what the asker did wrong is no failure of who answers.
+            if known.code.http_status >= SERVER_ERROR:
+                failed(known)
             if known is not error:
                 log.exception("A request failed.", extra={"subject": name})
             body = kind(error=known.body()).model_dump_json().encode()

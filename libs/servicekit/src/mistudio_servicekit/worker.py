@@ -21,6 +21,7 @@ from .durable import DurableSubscriber
 from .failures import as_contract_error, is_transient
 from .tasks import cancel
 from .telemetry import metrics_of
+from .tracing import failed
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +69,17 @@ class Worker:
         try:
             async with _in_progress(raw, self._subscriber.ack_wait / 3):
                 outcome = await self._attempt(message, raw, delivery)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            failed(error)
             # The process ends: another one need not wait until ack_wait is over.
             if not raw.is_acked:
                 with contextlib.suppress(nats.errors.Error):
                     await raw.nak()
             raise
-        except Exception:
+        except Exception as error:
             # Whatever was to be told to the server was not: it delivers the message again.
             outcome = "unsettled"
+            failed(error)
             log.exception("A message could not be settled.", extra={"subject": delivery.subject})
         finally:
             self._handled.labels(delivery.subject, outcome).inc()
@@ -85,6 +88,7 @@ class Worker:
         try:
             payload = read_payload(self._payload, message)
         except InvalidInput as error:
+            failed(error)
             log.error("A message cannot be read.", extra=_about(delivery, error))
             return await self._end(raw, delivery, Death(error), "unreadable")
         last = self._subscriber.max_deliver
@@ -94,6 +98,7 @@ class Worker:
                 reason="max_deliveries",
                 remedy="Look for what ended the worker, then replay the message.",
             )
+            failed(exhausted)
             return await self._give_up(raw, payload, delivery, Death(exhausted))
         try:
             await self._run(payload, delivery)
@@ -115,6 +120,7 @@ class Worker:
         self, raw: Msg, payload: BaseModel, delivery: Delivery, error: Exception
     ) -> str:
         known = as_contract_error(error)
+        failed(known)
         if is_transient(error) and delivery.attempt <= self._retries:
             pause = self._delay(delivery.attempt)
             log.warning(
