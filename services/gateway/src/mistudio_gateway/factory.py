@@ -129,6 +129,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             await gateway.broker.stop()
 
     app = FastAPI(
+        # Ours has one span a request, none for health pages and hours of a WebSocket, and no
+        # exception in it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 WATCHED = ("/health", "/metrics")
 """Asked by machines every few seconds: nobody reads a line about it."""
 
+UNTRACED = (*WATCHED, "/assets/")
+"""What is asked for again and again, or goes no further than this process."""
+
+SERVER_ERROR = 500
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -35,6 +39,8 @@ SECURITY_HEADERS = {
 
 class Observed:
     """Outermost: gives each request a trace, measures it and writes one line about it.
+
+    The trace is the caller's where its ``traceparent`` names one.
 
     Parameters
     ----------
@@ -53,13 +59,30 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with self._metrics.in_progress.track_inprogress():
+            await self._traced(scope, receive, send)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(UNTRACED):
+            scope[KEY] = new_trace_id(INVALID_SPAN)
+            await self._measured(scope, receive, send, INVALID_SPAN)
+            return
         context = propagate.extract(dict(Headers(scope=scope)))
         with self._tracer.start_as_current_span(
-            f"{scope['method']}", context=context, kind=SpanKind.SERVER
+            scope["method"],
+            context=context,
+            kind=SpanKind.SERVER,
+            attributes={
+                "http.request.method": scope["method"],
+                "url.path": scope["path"],
+                "url.scheme": scope["scheme"],
+            },
+            # They would carry paths and messages of the system's inside.
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             scope[KEY] = new_trace_id(span)
-            with self._metrics.in_progress.track_inprogress():
-                await self._measured(scope, receive, send, span)
+            await self._measured(scope, receive, send, span)
 
     async def _measured(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
         began = time.perf_counter()
@@ -85,9 +108,12 @@ class Observed:
             route = route_template(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.latency.labels(method, route, str(status)).observe(seconds)
-            span.update_name(f"{scope['method']} {route}")
+            span.update_name(f"{method} {route}")
             span.set_attribute("http.route", route)
             span.set_attribute("http.response.status_code", status)
+            if status >= SERVER_ERROR:
+                span.set_status(Status(StatusCode.ERROR))
+                span.set_attribute("error.type", str(status))
             access.log(
                 logging.DEBUG if route.startswith(WATCHED) else logging.INFO,
                 "request",
