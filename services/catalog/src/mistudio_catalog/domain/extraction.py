@@ -91,7 +91,8 @@ class ExtractionState:
     included; ``work_total``, ``work_captured`` and ``work_processed`` likewise, see
     :attr:`ShardState.work`. ``paced_at`` is when the first samples were heard of, by when
     ``paced_work`` was done: placing the model belongs to no pace. ``reserved_bytes`` are set aside
-    of the quota until it is over.
+    of the quota until it is over. ``traceparent`` names the span of its request, to which its
+    orders belong whatever made them possible.
     """
 
     id: str
@@ -141,6 +142,7 @@ class ExtractionState:
     plan_from: PlanCursor | None = None
     plan_ordered: bool = False
     reserved_bytes: int = 0
+    traceparent: str | None = None
 
     @property
     def planned_share(self) -> float:

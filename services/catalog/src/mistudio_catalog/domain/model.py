@@ -61,7 +61,7 @@ class ModelState:
     when its worker last got on. ``memory_usage_bytes`` is null while it is not in memory;
     ``measured_bytes`` remembers what the files took when they last were, ``hook_points`` what was
     proven of them then. ``overflows_float16`` once an extraction in float16 held values that left
-    its range. Sizes in bytes.
+    its range. ``traceparent`` names the span that asked for the last load. Sizes in bytes.
     """
 
     id: str
@@ -116,6 +116,7 @@ class ModelState:
     progressed_at: datetime | None = None
     measured_bytes: int | None = None
     overflows_float16: bool = False
+    traceparent: str | None = None
 
     @property
     def artifact(self) -> Artifact | None:

@@ -19,6 +19,7 @@ from mistudio_catalog.domain.outgoing import Effects
 from mistudio_catalog.storage.database import Transaction
 from mistudio_contracts import reports
 from mistudio_contracts.errors import ErrorBody, ErrorCode, InsufficientStorage
+from mistudio_servicekit.tracing import within
 
 from .context import Context
 from .quota import Quota
@@ -68,7 +69,8 @@ class Capture:
                     shards, extraction.hook_points, model.hook_points, extraction.dtype
                 )
             await tx.send(effects)
-            await self._go_on(tx, capturing)
+            with within(capturing.traceparent):
+                await self._go_on(tx, capturing)
         self._context.wake()
 
     async def _set_aside(
@@ -135,7 +137,8 @@ class Capture:
                     continue
                 # Silence while it waited for its turn, or for room, is no lost order.
                 await tx.extractions.heard_of(extraction.id, self._context.now())
-                await self._order_next(tx, extraction)
+                with within(extraction.traceparent):
+                    await self._order_next(tx, extraction)
 
     async def captured(self, report: reports.ShardCapturedReport) -> None:
         """A shard's files are written."""
@@ -155,7 +158,8 @@ class Capture:
             done = replace(shard, device_id=report.device_id, seconds=report.seconds)
             await tx.shards.captured(extraction.id, done)
             await tx.send(effects)
-            last = await self._go_on(tx, grown)
+            with within(grown.traceparent):
+                last = await self._go_on(tx, grown)
         if last:
             # The model is not needed any more: it may be another's turn.
             self._context.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from mistudio_catalog.domain import device as devices
@@ -13,6 +14,7 @@ from mistudio_contracts import rpc, views
 from mistudio_contracts.base import new_id
 from mistudio_contracts.reports import DeviceReport
 from mistudio_contracts.states import ModelStatus
+from mistudio_servicekit.tracing import span, traceparent
 
 from . import views as show
 from .context import Context
@@ -73,8 +75,9 @@ class Devices:
             if model is None or model.device_id != device_id:
                 return
             placing, effects = residency.place_again(model, new_id("task"), self._context.now())
-            await tx.models.save(placing)
-            await tx.send(effects)
+            with span("place again", model_id=model_id, device_id=device_id):
+                await tx.models.save(replace(placing, traceparent=traceparent()))
+                await tx.send(effects)
 
     async def _preload(self, device: DeviceState) -> None:
         """Load the pinned models of a pool one of whose devices has come, the last used first."""
@@ -86,8 +89,9 @@ class Devices:
                 if model is None:
                     continue
                 begun, effects = residency.preload(model, new_id("task"), self._context.now())
-                await tx.models.save(begun)
-                await tx.send(effects)
+                with span("preload", model_id=model_id, device_id=device.id):
+                    await tx.models.save(replace(begun, traceparent=traceparent()))
+                    await tx.send(effects)
         if wanted:
             self._context.wake()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import ValidationError
 
 from mistudio_catalog.domain import disk, ending, extracting
@@ -16,6 +18,7 @@ from mistudio_contracts.commands import RequestExtraction
 from mistudio_contracts.errors import InvalidInput, RateLimited
 from mistudio_contracts.values import store_key
 from mistudio_contracts.views import ExtractionAccepted
+from mistudio_servicekit.tracing import traceparent
 from mistudio_servicekit.validation import invalid_input
 
 from . import views as show
@@ -76,7 +79,8 @@ class Extractions:
         dataset = await tx.datasets.lock(command.dataset_id)
         if dataset is None:
             raise missing("dataset", command.dataset_id)
-        extraction = resolve(command, model, dataset, actor, self._context.now())
+        asked = resolve(command, model, dataset, actor, self._context.now())
+        extraction = replace(asked, traceparent=traceparent())
         await self._refuse_taken_id(tx, extraction)
         await tx.extractions.insert(extraction)
         cached = await self._from_cache(tx, extraction, model, dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from mistudio_catalog.domain import ending, extracting, loading
 from mistudio_catalog.domain.extraction import ExtractionPhase, ExtractionState
@@ -13,6 +14,7 @@ from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import ErrorBody, ErrorCode
 from mistudio_contracts.states import ModelStatus
 from mistudio_contracts.values import store_key
+from mistudio_servicekit.tracing import traceparent, within
 
 from .context import Context
 from .stores import Stores
@@ -36,11 +38,12 @@ class Launching:
             evicted = await tx.extractions.working_without_model()
         # After the look, so that each of them has been considered.
         await self._turns.settle()
-        for model_id in evicted:
+        for model_id, began in evicted:
             async with self._context.database.transaction() as tx:
                 model = await tx.models.lock(model_id)
                 if model is not None:
-                    await self._bring_back(tx, model)
+                    with within(began):
+                        await self._bring_back(tx, model)
         for extraction_id, model_id in waiting:
             async with self._context.database.transaction() as tx:
                 model = await tx.models.lock(model_id)
@@ -48,7 +51,8 @@ class Launching:
                 if model is None or extraction is None:
                     continue
                 if extraction.phase is ExtractionPhase.WAITING:
-                    await self._look(tx, extraction, model)
+                    with within(extraction.traceparent):
+                        await self._look(tx, extraction, model)
 
     async def _look(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:
         now = self._context.now()
@@ -68,7 +72,7 @@ class Launching:
             return
         # Nobody's request: the catalog's own, which no rate limits.
         asked, effects = loading.request_load(model, new_id("task"), self._context.now())
-        await tx.models.save(asked)
+        await tx.models.save(replace(asked, traceparent=traceparent()))
         await tx.send(effects)
 
     async def _start(self, tx: Transaction, extraction: ExtractionState, model: ModelState) -> None:

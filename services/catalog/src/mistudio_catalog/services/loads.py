@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mistudio_catalog.domain import device as devices
@@ -17,6 +18,7 @@ from mistudio_contracts.base import new_id
 from mistudio_contracts.errors import ErrorBody, RateLimited
 from mistudio_contracts.states import ModelStatus
 from mistudio_contracts.views import LoadAccepted
+from mistudio_servicekit.tracing import traceparent, within
 
 from . import views as show
 from .context import Context
@@ -76,6 +78,7 @@ class Loads:
         if begun:
             check_available(asked.quantization, await tx.devices.of_pool(asked.pool))
             await self._count(tx, request.actor, now)
+            asked = replace(asked, traceparent=traceparent())
         if asked is not model:
             await tx.models.save(asked)
             await tx.send(effects)
@@ -116,7 +119,8 @@ class Loads:
                     return
                 begun, effects = loading.admit(model, self._context.now())
                 await tx.models.save(begun)
-                await tx.send(effects)
+                with within(model.traceparent):
+                    await tx.send(effects)
 
     async def cancel(self, request: rpc.CancelLoadRequest) -> views.Model:
         """Call a load off; extractions that wait for it fail.

@@ -23,6 +23,7 @@ from mistudio_contracts.errors import (
 )
 from mistudio_contracts.states import ModelStatus
 from mistudio_contracts.values import ModelFacts
+from mistudio_servicekit.tracing import traceparent
 
 from . import views as show
 from .context import Context
@@ -116,7 +117,7 @@ class Models:
         if request.auto_load:
             check_available(model.quantization, await tx.devices.of_pool(model.pool))
             model, begun = loading.request_load(model, new_id("task"), now)
-            effects = (*effects, *begun)
+            model, effects = replace(model, traceparent=traceparent()), (*effects, *begun)
         await tx.models.insert(model)
         await tx.send(effects)
         return show.model(model)

@@ -12,6 +12,7 @@ from mistudio_catalog.domain.cache import Eviction
 from mistudio_catalog.domain.extraction import ExtractionPhase, ExtractionState
 from mistudio_catalog.domain.outgoing import Effects, Outgoing
 from mistudio_catalog.storage.database import Transaction
+from mistudio_servicekit.tracing import within
 
 from .context import Context
 
@@ -75,7 +76,8 @@ class Reconcile:
             if model is None or (model.heard_at or before) >= before:
                 return
             await tx.models.heard_of(model.id, self._context.now())
-            await self._again(tx, loading.order(model), model.id)
+            with within(model.traceparent):
+                await self._again(tx, loading.order(model), model.id)
 
     async def _dataset(self, dataset_id: str, before: datetime) -> None:
         async with self._context.database.transaction() as tx:
@@ -91,7 +93,8 @@ class Reconcile:
             if extraction is None or (extraction.heard_at or before) >= before:
                 return
             await tx.extractions.heard_of(extraction.id, self._context.now())
-            await self._again(tx, await self._outstanding(tx, extraction), extraction.id)
+            with within(extraction.traceparent):
+                await self._again(tx, await self._outstanding(tx, extraction), extraction.id)
 
     async def _outstanding(self, tx: Transaction, extraction: ExtractionState) -> Effects:
         if extraction.phase is ExtractionPhase.PLANNING:

@@ -14,6 +14,7 @@ from mistudio_contracts.errors import MiStudioError, PayloadTooLarge
 from mistudio_contracts.subjects import Kind
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.tasks import cancel
+from mistudio_servicekit.tracing import within
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,9 @@ class Relay:
             done: list[int] = []
             try:
                 for message in due:
-                    if await self._publish(message):
+                    with within(message.traceparent):
+                        kept = await self._publish(message)
+                    if kept:
                         done.append(message.seq)
                     else:
                         await line.outbox.park(message.seq, "the bus does not take it")

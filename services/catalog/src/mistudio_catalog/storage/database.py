@@ -16,6 +16,7 @@ from mistudio_catalog.domain.outgoing import Outgoing
 from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_contracts.rpc import CancelWork
+from mistudio_servicekit.tracing import traceparent
 
 from .caches import CacheTable
 from .datasets import DatasetTable
@@ -71,13 +72,16 @@ class Transaction:
         self.sent = False
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        """Send messages when this commits; tasks they cancel are remembered as void."""
+        """Send messages when this commits, within the present trace.
+
+        Tasks they cancel are remembered as void.
+        """
         if not messages:
             return
         for message in messages:
             if isinstance(message.payload, CancelWork):
                 await self._void(message.payload, message.pool)
-        await self.outbox.send(messages)
+        await self.outbox.send(messages, traceparent())
         self.sent = True
 
     async def _void(self, cancel: CancelWork, pool: str) -> None:

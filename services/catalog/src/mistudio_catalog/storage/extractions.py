@@ -78,9 +78,13 @@ class ExtractionTable:
         rows = _SQL.waiting_extractions(self._connection)
         return [(row["id"], row["model_id"]) async for row in rows]
 
-    async def working_without_model(self) -> list[str]:
-        """Return the unloaded models that extractions under way were begun with."""
-        return [row["model_id"] async for row in _SQL.working_without_model(self._connection)]
+    async def working_without_model(self) -> list[tuple[str, str | None]]:
+        """Return the unloaded models that extractions under way were begun with.
+
+        With each comes the ``traceparent`` of the oldest of them.
+        """
+        rows = _SQL.working_without_model(self._connection)
+        return [(row["model_id"], row["traceparent"]) async for row in rows]
 
     async def idle(self) -> list[str]:
         """Return the extractions with shards to capture of which none is out."""

@@ -15,7 +15,10 @@ _SQL = queries("outbox")
 
 @dataclass(frozen=True)
 class Due:
-    """One message that waits to be published; ``payload`` is its JSON."""
+    """One message that waits to be published; ``payload`` is its JSON.
+
+    ``traceparent`` names the span that decided it.
+    """
 
     seq: int
     id: str
@@ -23,6 +26,7 @@ class Due:
     pool: str
     entity_id: str
     payload: str
+    traceparent: str | None
 
 
 class OutboxTable:
@@ -31,7 +35,7 @@ class OutboxTable:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def send(self, messages: Sequence[Outgoing]) -> None:
+    async def send(self, messages: Sequence[Outgoing], traceparent: str | None) -> None:
         """Put messages in line, in their order, and wake the relays when this commits."""
         await _SQL.send(
             self._connection,
@@ -39,6 +43,7 @@ class OutboxTable:
             pools=[each.pool for each in messages],
             entity_ids=[each.entity_id for each in messages],
             payloads=[each.payload.model_dump_json() for each in messages],
+            traceparent=traceparent,
         )
         await _SQL.notify(self._connection)
 
@@ -53,6 +58,7 @@ class OutboxTable:
                 pool=row["pool"],
                 entity_id=row["entity_id"],
                 payload=row["payload"],
+                traceparent=row["traceparent"],
             )
             for row in rows
         ]

@@ -6,7 +6,7 @@ INSERT INTO extractions (
     total_tokens, skipped, shards_total, shards_completed, shards_computed, cached, cache_id,
     storage_path, file_size_bytes, width, extraction_time_seconds, error, started_at,
     completed_at, heard_at, paced_at, paced_work, work_total, work_captured, work_processed,
-    plan_from, plan_ordered, reserved_bytes
+    plan_from, plan_ordered, reserved_bytes, traceparent
 ) VALUES (
     :id, :pool, :model_id, :dataset_id, :actor, :hook_points, :dtype, :tokenization,
     :rows_considered, :created_at, :updated_at, :batch_size, :status, :phase, :task_id,
@@ -15,7 +15,7 @@ INSERT INTO extractions (
     :shards_completed, :shards_computed, :cached, :cache_id, :storage_path, :file_size_bytes,
     :width, :extraction_time_seconds, :error, :started_at, :completed_at, :heard_at,
     :paced_at, :paced_work, :work_total, :work_captured, :work_processed, :plan_from,
-    :plan_ordered, :reserved_bytes
+    :plan_ordered, :reserved_bytes, :traceparent
 );
 
 -- name: save_extraction!
@@ -95,10 +95,10 @@ SELECT DISTINCT model_id FROM extractions WHERE phase <> 'done';
 SELECT id, model_id FROM extractions WHERE phase = 'waiting' ORDER BY created_at, id;
 
 -- name: working_without_model
-SELECT DISTINCT model_id FROM extractions
+SELECT DISTINCT ON (model_id) model_id, extractions.traceparent FROM extractions
 JOIN models ON models.id = extractions.model_id
 WHERE extractions.phase IN ('planning', 'capturing') AND models.status = 'unloaded'
-ORDER BY model_id;
+ORDER BY model_id, extractions.created_at, extractions.id;
 
 -- name: idle_extractions
 SELECT id FROM extractions

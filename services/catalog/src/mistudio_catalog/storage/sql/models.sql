@@ -7,7 +7,8 @@ INSERT INTO models (
     artifact_quantization, artifact_dtype, memory_usage_bytes, load_time_seconds, error,
     load_requested_at, load_started_at, loaded_at, last_used_at, heard_at,
     quantization_options, artifact_options, pinned, keep_alive_seconds, offload, fidelity,
-    force, figures, progressed_at, measured_bytes, hook_points, overflows_float16
+    force, figures, progressed_at, measured_bytes, hook_points, overflows_float16,
+    traceparent
 ) VALUES (
     :id, :pool, :name, :source, :model_identifier, :quantization, :created_at, :updated_at,
     :revision, :status, :phase, :stage, :progress, :told_progress, :told_at, :task_id,
@@ -17,7 +18,7 @@ INSERT INTO models (
     :load_time_seconds, :error, :load_requested_at, :load_started_at, :loaded_at, :last_used_at,
     :heard_at, :quantization_options, :artifact_options, :pinned, :keep_alive_seconds, :offload,
     :fidelity, :force, :figures, :progressed_at, :measured_bytes, :hook_points,
-    :overflows_float16
+    :overflows_float16, :traceparent
 );
 
 -- name: save_model!
@@ -68,7 +69,8 @@ UPDATE models SET
     progressed_at = :progressed_at,
     measured_bytes = :measured_bytes,
     hook_points = :hook_points,
-    overflows_float16 = :overflows_float16
+    overflows_float16 = :overflows_float16,
+    traceparent = :traceparent
 WHERE id = :id;
 
 

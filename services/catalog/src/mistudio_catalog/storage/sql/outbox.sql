@@ -1,7 +1,7 @@
 -- name: send!
 -- In the order given: the sequence is drawn row by row.
-INSERT INTO outbox (subject, pool, entity_id, payload)
-SELECT subject, pool, entity_id, payload
+INSERT INTO outbox (subject, pool, entity_id, payload, traceparent)
+SELECT subject, pool, entity_id, payload, :traceparent
 FROM unnest(:subjects::text[], :pools::text[], :entity_ids::text[], :payloads::text[])
     WITH ORDINALITY AS message (subject, pool, entity_id, payload, position)
 ORDER BY position;
@@ -10,7 +10,7 @@ ORDER BY position;
 SELECT pg_notify('mistudio_outbox', '');
 
 -- name: due
-SELECT seq, id, subject, pool, entity_id, payload FROM outbox
+SELECT seq, id, subject, pool, entity_id, payload, traceparent FROM outbox
 WHERE parked_because IS NULL
 ORDER BY seq
 LIMIT :limit;
