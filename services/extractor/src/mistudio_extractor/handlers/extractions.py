@@ -23,6 +23,7 @@ from mistudio_extractor.services.tokenizing import yield_to_others
 from mistudio_servicekit.bus import Publisher
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import Delivery
+from mistudio_servicekit.tracing import span
 
 ExtractionOrder = PlanExtraction | CaptureShard | CommitExtraction
 
@@ -63,7 +64,10 @@ class ExtractionHandlers:
 
         loop = asyncio.get_running_loop()
         try:
-            with self._seconds.labels("plan").time():
+            with (
+                self._seconds.labels("plan").time(),
+                span("tokenise", extraction_id=order.extraction_id),
+            ):
                 report = await loop.run_in_executor(
                     self._tokenising, self._planning.plan, order, should_stop
                 )
@@ -105,7 +109,10 @@ class ExtractionHandlers:
         """Make the columns visible and report them."""
         if self._void(order.task_id):
             return
-        with self._seconds.labels("commit").time():
+        with (
+            self._seconds.labels("commit").time(),
+            span("commit", extraction_id=order.extraction_id, shards=order.shards),
+        ):
             report = await asyncio.to_thread(self._committing.commit, order)
         await self._publisher.publish(
             subjects.REPORT_COMMITTED,

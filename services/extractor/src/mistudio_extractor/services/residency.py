@@ -13,6 +13,7 @@ from mistudio_extractor.domain.needs import Limits
 from mistudio_extractor.domain.seats import Request, Stage
 from mistudio_extractor.metrics import Metrics
 from mistudio_extractor.storage.layout import Layout
+from mistudio_servicekit.tracing import span
 
 from .arrivals import Arrivals, Evicted, Resident
 from .device import Device
@@ -195,7 +196,8 @@ class Residency:
     async def _ask(self, request: Request) -> None:
         self._tasks[request.request_id] = request.task_id
         try:
-            await self._scheduler.ask(request)
+            with span("bring in", model_id=request.model_id):
+                await self._scheduler.ask(request)
         finally:
             del self._tasks[request.request_id]
 

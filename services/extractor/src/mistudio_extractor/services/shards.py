@@ -15,6 +15,7 @@ from mistudio_extractor.domain.memory import is_out_of_memory
 from mistudio_extractor.domain.needs import gigabytes
 from mistudio_extractor.metrics import Metrics
 from mistudio_servicekit.cancellation import Cancellations
+from mistudio_servicekit.tracing import span
 
 from .arrivals import Resident
 from .capturing import Capturing
@@ -130,11 +131,18 @@ class Shards:
             return left.is_set() or order.task_id in self._cancellations
 
         try:
-            return await self._device.run(
-                lambda: self._capturing.capture(
-                    order, resident.model, resident.sizing, on_progress, should_stop
+            with span(
+                "capture",
+                extraction_id=order.extraction_id,
+                shard=order.shard.index,
+                samples=order.shard.samples,
+                tokens=order.shard.tokens,
+            ):
+                return await self._device.run(
+                    lambda: self._capturing.capture(
+                        order, resident.model, resident.sizing, on_progress, should_stop
+                    )
                 )
-            )
         except asyncio.CancelledError:
             # The process ends; the thread must not write on for a message that goes back.
             left.set()

@@ -29,6 +29,7 @@ from .checkpoints import open_checkpoint
 from .children import ChildDied, Children
 from .inspection import inspect
 from .reporting import LiveProgress
+from .stages import Stages
 from .timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -80,18 +81,22 @@ class Models:
         started = time.monotonic()
         await asyncio.to_thread(self.workshop.sweep)
         progress = LiveProgress(order.task_id, order.model_id, self._tell)
-        timing = Timing(self.metrics)
+        timing, stages = Timing(self.metrics), Stages()
         outcome = "failed"
 
         async def step(step: Step) -> None:
             timing.step(step)
+            stages.step(step)
             await progress.step(step)
 
         try:
-            async with progress.beating():
-                # Its child imports for seconds before it says something itself.
-                await step(Step(LoadStage.RESOLVING, "Starting to prepare the model."))
-                answer = await self.children.run(order.task_id, "prepare", self._job(order), step)
+            with stages:
+                async with progress.beating():
+                    # Its child imports for seconds before it says something itself.
+                    await step(Step(LoadStage.RESOLVING, "Starting to prepare the model."))
+                    answer = await self.children.run(
+                        order.task_id, "prepare", self._job(order), step
+                    )
             outcome = "prepared"
         except (MiStudioError, ChildDied) as error:
             if order.task_id in self.cancellations:
