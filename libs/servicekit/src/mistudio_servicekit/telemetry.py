@@ -2,16 +2,19 @@
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 
 from faststream.nats import NatsBroker
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from .metering import ELSEWHERE, Meters
 
 _providers: dict[str, TracerProvider] = {}
+_exporters: dict[str, "Sending"] = {}
 FLUSH_SECONDS = 1.5
 _ATTRIBUTE = "_mistudio_metrics"
 
@@ -100,21 +103,63 @@ def tracer_provider(service: str) -> TracerProvider:
         if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
             # The exporter and its HTTP client cost a tenth of a second: only for who wants them.
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            _exporters[service] = Sending(provider, OTLPSpanExporter())
         if not _providers:
             trace.set_tracer_provider(provider)
         _providers[service] = provider
     return _providers[service]
 
 
+class Sending(SpanExporter):
+    """The way of a provider's spans out of the process: in the background, in batches.
+
+    Parameters
+    ----------
+    provider
+        Whose spans.
+    exporter
+        Sends a batch, or gives it up.
+
+    Attributes
+    ----------
+    on_gone
+        Called, on the sending thread, with spans that were sent or given up.
+    """
+
+    def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
+        self.provider = provider
+        self._exporter = exporter
+        self.on_gone: Callable[[Sequence[ReadableSpan]], None] = lambda _: None
+        self.processor: SpanProcessor = BatchSpanProcessor(self)
+        provider.add_span_processor(self.processor)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        try:
+            return self._exporter.export(spans)
+        finally:
+            self.on_gone(spans)
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+def sending_of(service: str) -> Sending | None:
+    """Return what sends the spans of a service; None where they stay in the process."""
+    tracer_provider(service)
+    return _exporters.get(service)
+
+
 def flush_traces() -> None:
     """Send what is still buffered, as far as that takes no longer than a moment."""
     flushing = [
-        threading.Thread(target=provider.shutdown, daemon=True) for provider in _providers.values()
+        threading.Thread(target=sending.processor.shutdown, daemon=True)
+        for sending in _exporters.values()
     ]
-    _providers.clear()
+    _exporters.clear()
     for thread in flushing:
         thread.start()
     for thread in flushing:

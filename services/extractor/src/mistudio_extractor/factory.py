@@ -14,6 +14,7 @@ from mistudio_servicekit.bus import Publisher, create_broker, declare_publishers
 from mistudio_servicekit.cancellation import Cancellations
 from mistudio_servicekit.consume import consume, listen
 from mistudio_servicekit.disks import Disks
+from mistudio_servicekit.journal import keep_journal
 from mistudio_servicekit.retrying import LOAD_RETRIES, tell_load_retry
 from mistudio_servicekit.rpc import serve
 from mistudio_servicekit.telemetry import metrics_of
@@ -121,13 +122,17 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         await extractions.close()
         await device.close()
 
+    async def journal() -> None:
+        own = settings.device_id_file
+        keep_journal(SERVICE, own.with_name(f"{own.name}.spans"))
+
     async def writable() -> bool:
         return os.access(layout.disk, os.W_OK)
 
     return ServiceApp(
         name=SERVICE,
         broker=broker,
-        on_start=[layout.create, device.identify, residency.start],
+        on_start=[layout.create, device.identify, journal, residency.start],
         on_started=[heartbeat.start, departures.start, device.warm, kernels.start],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive, "residency": residency.alive},
