@@ -9,6 +9,7 @@ import pytest
 
 from mistudio_servicekit import logs
 from mistudio_servicekit.telemetry import tracer_provider
+from mistudio_testkit.collector import Collector
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +44,10 @@ def test_a_line_within_a_span_carries_its_trace(capsys: pytest.CaptureFixture[st
     logs.configure("catalog", "INFO")
     with tracer_provider("catalog").get_tracer("test").start_as_current_span("work") as span:
         logging.getLogger().info("Here.")
-        trace = f"{span.get_span_context().trace_id:032x}"
-    assert lines(capsys)[0]["trace_id"] == trace
+        here = span.get_span_context()
+    (line,) = lines(capsys)
+    assert line["trace_id"] == f"{here.trace_id:032x}"
+    assert line["span_id"] == f"{here.span_id:016x}"
 
 
 def test_an_exception_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +67,25 @@ def test_credentials_of_addresses_are_hidden(capsys: pytest.CaptureFixture[str])
     assert "s3cret" not in out
     assert "nats://***@bus:4222" in out
     assert "x://***@c" in out
+
+
+def test_a_collector_gets_what_is_written_and_no_credentials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        logs.configure("catalog", "INFO")
+        with tracer_provider("catalog").get_tracer("test").start_as_current_span("work") as span:
+            trace = f"{span.get_span_context().trace_id:032x}"
+            try:
+                raise KeyError("nats://catalog:s3cret@bus")
+            except KeyError:
+                logging.getLogger("a.b").exception("Failed.", extra={"model_id": "m_a", "n": 3})
+            logging.getLogger("opentelemetry.exporter").warning("No collector.")
+        logging.getLogger().handlers[-1].close()
+        (line,) = collector.lines(trace)
+    assert (line.service, line.severity, line.message) == ("catalog", "ERROR", "Failed.")
+    assert (line.attributes["model_id"], line.attributes["n"]) == ("m_a", 3)
+    assert line.attributes["exception.type"] == "KeyError"
+    assert "nats://***@bus" in line.attributes["exception.stacktrace"]
+    assert "No collector." in capsys.readouterr().out

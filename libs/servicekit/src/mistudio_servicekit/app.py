@@ -19,6 +19,7 @@ from faststream.specification import AsyncAPI
 from mistudio_contracts.base import CONTRACT_VERSION
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 
+from . import logs
 from .bus import connection_of
 from .lifecycle import Life, ServiceApp, alive
 from .settings import ServiceSettings
@@ -81,7 +82,7 @@ def run(app: ServiceApp, settings: ServiceSettings) -> None:
     """
     status = _run(app, settings)
     flush_traces()
-    logging.shutdown()
+    logs.flush()
     sys.stdout.flush()
     if _lingering_threads():
         # A thread that works on for minutes would keep the interpreter from ending.

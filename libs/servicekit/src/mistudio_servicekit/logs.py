@@ -1,12 +1,18 @@
-"""JSON lines on standard output, each with the trace it belongs to and without credentials."""
+"""JSON lines on standard output, each with the trace it belongs to and without credentials.
+
+Where the environment names them, a collector gets the same records and Sentry the errors.
+"""
 
 import logging
+import os
 import re
 import sys
 from datetime import datetime, timezone
 
 from opentelemetry import trace
 from pythonjsonlogger.json import JsonFormatter
+
+from mistudio_contracts.base import CONTRACT_VERSION
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]*:[^@\s/]*(?=@)")
 _FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -34,11 +40,17 @@ class _Line(JsonFormatter):
         if span.is_valid:
             record.trace_id = f"{span.trace_id:032x}"
             record.span_id = f"{span.span_id:016x}"
-        return _CREDENTIALS.sub("***", super().format(record))
+        return _without_credentials(super().format(record))
+
+
+def _without_credentials(text: str) -> str:
+    return _CREDENTIALS.sub("***", text)
 
 
 def configure(service: str, level: str) -> None:
     """Send every log record of the process to standard output, one JSON object a line.
+
+    With ``OTEL_EXPORTER_OTLP_ENDPOINT`` they also go there, with ``SENTRY_DSN`` errors there.
 
     Parameters
     ----------
@@ -46,6 +58,11 @@ def configure(service: str, level: str) -> None:
         The name written into each line.
     level
         The lowest level that is written.
+
+    Raises
+    ------
+    ValueError
+        When ``SENTRY_DSN`` is no address of a Sentry project.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Line(service))
@@ -58,3 +75,20 @@ def configure(service: str, level: str) -> None:
         other.handlers.clear()
         other.propagate = True
     logging.captureWarnings(True)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from .shipping import Shipped
+
+        root.addHandler(Shipped(service, _without_credentials))
+    if os.environ.get("SENTRY_DSN"):
+        from .sentry import report_errors
+
+        report_errors(service, release=CONTRACT_VERSION)
+
+
+def flush() -> None:
+    """Write out and send what is buffered, as far as that takes no longer than a moment."""
+    if os.environ.get("SENTRY_DSN"):
+        from .sentry import flush
+
+        flush()
+    logging.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from mistudio_servicekit import logs
+from mistudio_servicekit.telemetry import flush_traces
 
 from .config import GatewaySettings
 from .factory import create_app
@@ -41,9 +43,15 @@ def main() -> None:
         sys.stderr.write(f"The gateway cannot start: {error}\n")
         raise SystemExit(2) from error
     logs.configure("gateway", settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.gateway_host,
-        port=settings.gateway_port,
-        **server_options(),
-    )
+    # uvicorn ends by the signal that it was sent, which would leave no moment to send what is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        uvicorn.run(
+            create_app(settings),
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            **server_options(),
+        )
+    finally:
+        flush_traces()
+        logs.flush()

@@ -21,6 +21,8 @@ from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_extractor.config import ExtractorSettings
 from mistudio_extractor.domain.memory import is_poison
 from mistudio_extractor.domain.needs import Reading
+from mistudio_servicekit import logs
+from mistudio_servicekit.telemetry import flush_traces
 
 from .hardware import DeviceFacts, free_bytes, guess, probe, trim, used_bytes
 
@@ -169,7 +171,8 @@ class Device:
             log.warning("The device still works; the process does not wait for it.")
 
     def _end(self) -> None:
-        logging.shutdown()
+        flush_traces()
+        logs.flush()
         sys.stdout.flush()
         self._leave(POISONED)
 
