@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.collector import Collector
 from mistudio_testkit.fixtures import tiny_model
 from mistudio_testkit.hub import FakeHub
 from mistudio_testkit.site import Site
@@ -31,13 +32,28 @@ def hub() -> Iterator[FakeHub]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the stack sends its spans and logs."""
+    with Collector() as running:
+        yield running
+
+
 @pytest.fixture(scope="package")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, models_root: Path, hub: FakeHub
+    tmp_path_factory: pytest.TempPathFactory,
+    models_root: Path,
+    hub: FakeHub,
+    collector: Collector,
 ) -> Iterator[EmbeddedStack]:
     """The embedded stack with every real service, started once."""
     data = tmp_path_factory.mktemp("stack")
-    env = {**GENEROUS, "HF_ENDPOINT": hub.url}
+    observed = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+    }
+    env = {**GENEROUS, **observed, "HF_ENDPOINT": hub.url}
     with EmbeddedStack(data, allow=[models_root], env=env) as running:
         yield running
 
