@@ -40,7 +40,7 @@ def test_nothing_starts_without_its_secrets() -> None:
 
 def test_no_secret_is_another() -> None:
     values = list(secrets().values())
-    assert len(set(values)) == len(values) == 9
+    assert len(set(values)) == len(values) == 10
     assert all(len(value) >= 32 and value[0].isalpha() for value in values)
 
 
@@ -68,7 +68,7 @@ def test_what_a_service_needs_is_healthy_before_it_starts(services: dict[str, Se
         assert healthy.get("disable", False) == (name in asked), name
 
 
-def test_what_is_mounted_is_in_the_tree(services: dict[str, Service]) -> None:
+def test_what_is_mounted_is_the_configuration_of_infra(services: dict[str, Service]) -> None:
     binds = {
         Path(mount["source"]).relative_to(ROOT)
         for service in services.values()
@@ -96,10 +96,12 @@ def test_the_metrics_of_a_worker_have_one_address_in_every_profile(
 
 def test_the_bus_may_speak_tls(tmp_path: Path) -> None:
     environ = {**secrets(), "NATS_CERTS": str(tmp_path)}
-    found = resolved(environ, "cpu", "cuda", "jetson", over=["deploy/compose/tls.yaml"])
+    profiles = ("cpu", "cuda", "jetson")
+    usual = resolved(environ, *profiles)
+    found = resolved(environ, *profiles, over=["deploy/compose/tls.yaml"])
     assert found["nats"]["command"] == ["-c", "/etc/nats/tls.conf"]
     for name in set(found) - {"nats", "postgres"}:
-        plain = resolved(environ, "cpu", "cuda", "jetson")[name]["environment"]["NATS_URL"]
+        plain = usual[name]["environment"]["NATS_URL"]
         assert found[name]["environment"]["NATS_URL"] == plain.replace("nats://", "tls://", 1)
         trust = found[name]["environment"]["SSL_CERT_FILE"]
         assert trust in [mount["target"] for mount in found[name]["volumes"]]

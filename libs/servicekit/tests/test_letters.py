@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mistudio_contracts import subjects
+from mistudio_contracts import subjects, topology
 from mistudio_contracts.commands import LoadModel
 from mistudio_contracts.errors import NotFound
 from mistudio_servicekit.bus import Publisher
@@ -94,15 +94,15 @@ async def test_what_no_consumer_will_be_given_again_is_moved(
     await publisher.publish(SUBJECT, load("m_dead"), entity_id="m_dead", msg_id="cmd_1")
     pull = await bus.js.pull_subscribe_bind(SUBJECT.durable(), "COMMANDS")
     await pull.fetch(1)
-    assert await sweep(bus.client, ("default",)) == 0, "it may still be acknowledged"
+    assert await sweep(bus.client, topology.consumers()) == 0, "it may still be acknowledged"
     await until(lambda: _nothing_outstanding(bus))
     await publisher.publish(SUBJECT, load("m_new"), entity_id="m_new")
-    assert await sweep(bus.client, ("default",)) == 1
+    assert await sweep(bus.client, topology.consumers()) == 1
     [letter] = await dead_letters(bus.client)
     assert (letter.message_id, letter.reason) == ("cmd_1", "max_deliveries")
     assert json.loads(letter.body)["model_id"] == "m_dead"
     assert await bus.left("COMMANDS") == 1, "the new one waits for its consumer"
-    assert await sweep(bus.client, ("default",)) == 0
+    assert await sweep(bus.client, topology.consumers()) == 0
 
 
 async def test_provisioning_sweeps(bus: Bus, publisher: Publisher) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from mistudio_catalog.config import CatalogSettings
+from mistudio_catalog.services.context import Context
+from mistudio_catalog.services.loads import Loads
+from mistudio_catalog.storage.database import Database
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
-from mistudio_contracts.errors import ErrorCode, StatusConflict
+from mistudio_contracts.errors import ErrorCode, ServiceUnavailable, StatusConflict
 from mistudio_contracts.states import LoadStage
 
 from .support import (
@@ -19,6 +23,7 @@ from .support import (
     failure,
     fingerprint_of,
     loading,
+    now,
     placed,
     prepared,
     running_world,
@@ -147,6 +152,38 @@ async def test_a_retry_is_told_and_a_stuck_load_is_ended(settings: CatalogSettin
         report = r.ModelWorkFailedReport(task_id=task, model_id=model.id, failure=failure())
         await world.publish(subjects.REPORT_PREPARE_FAILED, report)
         assert (await world.load(model.id)).task_id != task
+
+
+async def test_a_load_at_an_edge_that_is_cut_off_is_not_stuck(
+    world: World, settings: CatalogSettings
+) -> None:
+    model = await world.register()
+    task = (await world.load(model.id)).task_id
+    await world.order(subjects.WORK_PREPARE, w.PrepareModel)
+    await world.publish(subjects.LIVE_LOAD, loading(task, model.id, 50, "downloading"))
+    await world.event(subjects.MODEL_LOAD_PROGRESS, stage="downloading")
+
+    async def nobody(_: Any) -> Any:
+        raise ServiceUnavailable("nobody answers")
+
+    clock = [now()]
+    at_an_edge = settings.model_copy(update={"edge": "jetson"})
+    database = Database(settings.database_url)
+    await database.open()
+    context = Context(
+        database, at_an_edge, nobody, nobody, nobody, wake=lambda: None, now=lambda: clock[0]
+    )
+    loads = Loads(context)
+    clock[0] += timedelta(hours=1)
+    await loads.end_stalled()
+    await world.heartbeat()
+    # It is heard again, and has not been able to tell of its progress yet.
+    await loads.end_stalled()
+    assert (await world.model(model.id)).status == "loading"
+    clock[0] += timedelta(seconds=settings.load_stall_seconds + 1)
+    await loads.end_stalled()
+    assert (await world.event(subjects.MODEL_FAILED))["error"]["details"]["reason"] == "stalled"
+    await database.close()
 
 
 async def test_pinned_models_are_loaded_when_a_device_starts(world: World) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from nats.aio.client import Client
 
 from mistudio_contracts.errors import MiStudioError
+from mistudio_contracts.sites import Site
 
 from . import logs
 from .letters import dead_letters, discard, replay, sweep
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command of the kit and return the exit status."""
     chosen = _parser().parse_args(argv)
     pools = [pool.strip() for pool in getattr(chosen, "pools", "").split(",") if pool.strip()]
+    site = Site(edge=getattr(chosen, "edge", ""), centre=getattr(chosen, "centre", ""))
     if chosen.command == "topology":
         sys.stdout.write(render_topology())
         return 0
@@ -35,9 +37,10 @@ def main(argv: list[str] | None = None) -> int:
     logs.configure("provision", os.environ.get("LOG_LEVEL", "INFO"))
     try:
         if chosen.command == "provision":
-            asyncio.run(provision(chosen.nats_url, pools))
+            asyncio.run(provision(chosen.nats_url, pools, site))
         elif chosen.command == "sweep":
-            moved = asyncio.run(_with(chosen.nats_url, lambda bus: sweep(bus, tuple(pools))))
+            queues = site.queues(pools)
+            moved = asyncio.run(_with(chosen.nats_url, lambda bus: sweep(bus, queues)))
             sys.stdout.write(f"{moved}\n")
         elif chosen.command == "replay":
             sequence = asyncio.run(_with(chosen.nats_url, lambda bus: replay(bus, chosen.sequence)))
@@ -70,6 +73,17 @@ def _parser() -> argparse.ArgumentParser:
             "--pools",
             default=os.environ.get("MISTUDIO_POOLS", "default"),
             help="comma-separated; default: MISTUDIO_POOLS, else 'default'",
+        )
+    for command in (make, clean):
+        command.add_argument(
+            "--edge",
+            default=os.environ.get("MISTUDIO_EDGE", ""),
+            help="JetStream domain in which the pools' work is done; default: MISTUDIO_EDGE",
+        )
+        command.add_argument(
+            "--centre",
+            default=os.environ.get("MISTUDIO_CENTRE", ""),
+            help="JetStream domain of the site whose edge this is; default: MISTUDIO_CENTRE",
         )
     for command in (make, dead, again, gone, clean):
         command.add_argument(

@@ -1,5 +1,6 @@
 """What an operator does with messages that could not be handled: list, replay, discard, sweep."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -85,7 +86,7 @@ async def discard(client: Client, sequence: int) -> None:
     await stream.delete_msg(STREAM, sequence)
 
 
-async def sweep(client: Client, pools: tuple[str, ...]) -> int:
+async def sweep(client: Client, consumers: Sequence[topology.ConsumerSpec]) -> int:
     """Move to the DEAD stream what no consumer will ever be given again; return how many.
 
     A work queue keeps for ever a message whose last delivery ended with its worker: nothing is
@@ -93,7 +94,7 @@ async def sweep(client: Client, pools: tuple[str, ...]) -> int:
     """
     stream = client.jetstream(timeout=10)
     moved = 0
-    for consumer in topology.consumers(pools):
+    for consumer in consumers:
         info = await stream.consumer_info(consumer.stream, consumer.name)
         if info.num_ack_pending or info.delivered is None:
             continue

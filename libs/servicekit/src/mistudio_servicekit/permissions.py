@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mistudio_contracts import topology
+from mistudio_contracts.sites import CENTRE
 from mistudio_contracts.subjects import (
     ALL,
     CONTROL_CANCEL,
@@ -56,6 +57,7 @@ def users(pools: Sequence[str]) -> list[User]:
     _add_uploads(next(user for user in found if user.name == "loader"), reads=True)
     _add_replay(next(user for user in found if user.name == "gateway"))
     _add_watching(next(user for user in found if user.name == "catalog"))
+    _add_edge(next(user for user in found if user.name == "catalog"))
     found.append(
         User(
             "provision",
@@ -109,6 +111,12 @@ def _add_uploads(user: User, *, reads: bool) -> None:
     if reads:
         # The client library asks by subject for the stream's name before it reads.
         user.publish += ["$JS.API.STREAM.NAMES", *_ordered(_BUCKET)]
+        # Where this is an edge, the bucket is at the centre.
+        user.publish += [
+            each.replace("$JS.API.", f"$JS.{CENTRE}.API.")
+            for each in user.publish
+            if each == "$JS.API.STREAM.NAMES" or (each.startswith("$JS.API.") and _BUCKET in each)
+        ]
     else:
         user.publish.append(f"$O.{topology.UPLOADS_BUCKET}.C.>")
 
@@ -130,6 +138,15 @@ def _add_watching(user: User) -> None:
     for stream in ("COMMANDS", "WORK", "REPORTS"):
         user.publish += [f"$JS.API.CONSUMER.LIST.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}"]
     user.publish += ["$JS.API.CONSUMER.INFO.WORK.*", "$JS.API.STREAM.INFO.DEAD"]
+
+
+def _add_edge(user: User) -> None:
+    """Where models run at an edge, the catalog looks at the queues there, whatever its name."""
+    user.publish += [
+        "$JS.API.STREAM.INFO.WORK",
+        "$JS.*.API.CONSUMER.INFO.WORK.*",
+        "$JS.*.API.STREAM.INFO.REPORTS",
+    ]
 
 
 def _ordered(stream: str) -> list[str]:

@@ -13,15 +13,18 @@ from nats.js.api import (
     ConsumerConfig,
     DeliverPolicy,
     DiscardPolicy,
+    ExternalStream,
     ObjectStoreConfig,
     RetentionPolicy,
     StorageType,
     StreamConfig,
+    StreamSource,
 )
 from nats.js.errors import APIError, NotFoundError
 
 from mistudio_contracts import topology
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
+from mistudio_contracts.sites import Site, Source
 
 from .letters import sweep
 from .render import render_topology
@@ -33,7 +36,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 30.0
 
 
-async def provision(nats_url: str, pools: Sequence[str]) -> None:
+async def provision(nats_url: str, pools: Sequence[str], site: Site | None = None) -> None:
     """Create what is missing and update what differs. Runs again change nothing.
 
     Messages that no consumer will ever be given again are moved to the DEAD stream.
@@ -46,6 +49,8 @@ async def provision(nats_url: str, pools: Sequence[str]) -> None:
         The bus, with the credentials of a user that may manage streams.
     pools
         The pools to make work consumers for.
+    site
+        Which part of the topology the server keeps, where two sites are joined; all by default.
 
     Raises
     ------
@@ -54,15 +59,17 @@ async def provision(nats_url: str, pools: Sequence[str]) -> None:
     MiStudioError
         When the server refuses; ``details`` name the stream or consumer.
     """
+    site = site or Site()
     client = await connect(nats_url)
     try:
         jetstream = client.jetstream(timeout=10)
-        for stream in topology.streams():
-            await _tried(stream.name, _stream(jetstream, stream))
-        for consumer in topology.consumers(tuple(pools)):
+        for stream, sources in site.streams(pools):
+            await _tried(stream.name, _stream(jetstream, stream, sources))
+        for consumer in site.consumers(pools):
             await _tried(consumer.name, _consumer(jetstream, consumer))
-        await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream))
-        if moved := await sweep(client, tuple(pools)):
+        if site.keeps_uploads:
+            await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream))
+        if moved := await sweep(client, site.queues(pools)):
             log.warning("Found %d messages that no consumer would be given again.", moved)
     finally:
         await client.close()
@@ -112,11 +119,14 @@ async def _tried(name: str, work: Any) -> None:
         ) from error
 
 
-async def _stream(jetstream: JetStreamContext, spec: topology.StreamSpec) -> None:
+async def _stream(
+    jetstream: JetStreamContext, spec: topology.StreamSpec, sources: Sequence[Source]
+) -> None:
     config = StreamConfig(
         name=spec.name,
         description=spec.summary,
-        subjects=list(spec.subjects),
+        # None where all of it comes from elsewhere: an empty list is not what the server says.
+        subjects=list(spec.subjects) or None,
         retention=RetentionPolicy(spec.retention),
         storage=StorageType(spec.storage),
         max_age=spec.max_age,
@@ -126,15 +136,36 @@ async def _stream(jetstream: JetStreamContext, spec: topology.StreamSpec) -> Non
         duplicate_window=spec.duplicate_window,
         allow_direct=True,
     )
+    wanted = [_source(each) for each in sources]
     try:
         found = (await jetstream.stream_info(spec.name)).config
     except NotFoundError:
-        await jetstream.add_stream(config)
+        await jetstream.add_stream(config, sources=wanted or None)
         log.info("Created the stream %s.", spec.name)
         return
-    if _differs(found, config):
-        await jetstream.update_stream(found.evolve(**_given(config)))
+    moved = _origins(found.sources) != _origins(wanted) or bool(found.subjects) != bool(
+        spec.subjects
+    )
+    if moved or _differs(found, config):
+        given = {**_given(config), "subjects": list(spec.subjects), "sources": wanted}
+        await jetstream.update_stream(found.evolve(**given))
         log.info("Updated the stream %s.", spec.name)
+
+
+def _source(source: Source) -> StreamSource:
+    return StreamSource(
+        name=source.stream,
+        filter_subject=source.subject,
+        external=ExternalStream(api=source.api, deliver=""),
+    )
+
+
+def _origins(sources: Sequence[StreamSource] | None) -> set[tuple[str, str | None, str]]:
+    # The server fills in more of a source than it was given.
+    return {
+        (each.name, each.filter_subject or None, each.external.api if each.external else "")
+        for each in sources or ()
+    }
 
 
 async def _consumer(jetstream: JetStreamContext, spec: topology.ConsumerSpec) -> None:

@@ -46,6 +46,8 @@ class CatalogSettings(ServiceSettings):
         Silence after which an order whose queue is empty is given again.
     reconcile_seconds
         Seconds between two looks at everything that should move.
+    edge
+        JetStream domain of the edge where the pool works, from ``MISTUDIO_EDGE``; empty: here.
     """
 
     database_url: str = Field(default="postgresql://127.0.0.1:5432/mistudio", repr=False)
@@ -64,3 +66,4 @@ class CatalogSettings(ServiceSettings):
     device_silence_seconds: float = Field(default=20.0, gt=0)
     work_silence_seconds: float = Field(default=60.0, gt=0)
     reconcile_seconds: float = Field(default=10.0, gt=0)
+    edge: str = Field(default="", validation_alias="MISTUDIO_EDGE")

@@ -58,7 +58,7 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
         count_tokens=asking(subjects.RPC_COUNT_TOKENS, TokenLengths, settings.count_seconds),
         wake=movement.wake,
     )
-    catalog = Catalog(context, QueuesEmpty(broker))
+    catalog = Catalog(context, QueuesEmpty(broker, settings.edge))
     movement.steps.extend(catalog.movements)
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
     database.on_commit = relay.wake

@@ -11,8 +11,9 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
+from mistudio_contracts import subjects
 from mistudio_contracts.base import utcnow
-from mistudio_contracts.subjects import STREAM_OF, Kind, of_kind
+from mistudio_contracts.subjects import STREAM_OF, Kind, Subject, of_kind
 from mistudio_servicekit.dead import STREAM as DEAD
 from mistudio_servicekit.metering import fresh
 
@@ -27,22 +28,41 @@ PAGE = 256
 
 
 class QueuesEmpty:
-    """Asks the server whether an order, or a report on one, is still on its way."""
+    """Asks the server whether an order, or a report on one, is still on its way.
 
-    def __init__(self, broker: NatsBroker) -> None:
+    Parameters
+    ----------
+    broker
+        The catalog's.
+    edge
+        JetStream domain in which the orders are worked on; empty: that of the broker.
+    """
+
+    def __init__(self, broker: NatsBroker, edge: str = "") -> None:
         self._broker = broker
+        self._edge = edge
 
     async def __call__(self, order: Outgoing) -> bool:
-        jetstream = (await self._broker.connect()).jetstream()
-        durables = [(order.subject, order.pool)]
-        durables += [(subject, "default") for subject in of_kind(Kind.REPORT)]
-        for subject, pool in durables:
-            try:
-                info = await jetstream.consumer_info(subject.stream or "", subject.durable(pool))
-            except (nats.errors.Error, asyncio.TimeoutError) as error:
-                log.warning("A queue cannot be looked at.", extra={"error": repr(error)})
-                return False
-            if info.num_pending or info.num_ack_pending:
+        """Return False where a message is found, and where a queue cannot be looked at."""
+        try:
+            return await self._empty(order)
+        except (nats.errors.Error, asyncio.TimeoutError) as error:
+            log.warning("A queue cannot be looked at.", extra={"error": repr(error)})
+            return False
+
+    async def _empty(self, order: Outgoing) -> bool:
+        client = await self._broker.connect()
+        here = client.jetstream()
+        there = client.jetstream(domain=self._edge) if self._edge else here
+        # In the order that messages move: each is in the next queue before it leaves the last.
+        if self._edge and await _kept(here, order.subject.stream, order.subject.name(order.pool)):
+            return False
+        if await _outstanding(there, order.subject, order.pool):
+            return False
+        if self._edge and await _kept(there, subjects.REPORT_SHARD.stream, None):
+            return False
+        for report in of_kind(Kind.REPORT):
+            if await _outstanding(here, report, "default"):
                 return False
         return True
 
@@ -81,6 +101,19 @@ class QueueMeasures:
         to.queue_messages.labels(subject, "in_hand").set(in_hand)
         to.queue_seconds.labels(subject).set(seconds)
         to.queue_workers.labels(subject).set((queue.num_waiting or 0) + in_hand)
+
+
+async def _outstanding(jetstream: JetStreamContext, subject: Subject, pool: str) -> bool:
+    info = await jetstream.consumer_info(str(subject.stream), subject.durable(pool))
+    return bool(info.num_pending or info.num_ack_pending)
+
+
+async def _kept(jetstream: JetStreamContext, stream: str | None, subject: str | None) -> bool:
+    """Tell whether a stream holds messages, of one subject where it is given."""
+    info = await jetstream.stream_info(str(stream), subjects_filter=subject)
+    if subject is None:
+        return bool(info.state.messages)
+    return bool((info.state.subjects or {}).get(subject, 0))
 
 
 async def _consumers(jetstream: JetStreamContext, stream: str) -> list[ConsumerInfo]:

@@ -18,7 +18,8 @@ class LoaderSettings(ServiceSettings):
     """Settings of ``python -m mistudio_loader``.
 
     ``local_roots`` is a list of directories joined as in ``PATH``; only what lies inside them can
-    be named by a local model or dataset.
+    be named by a local model or dataset. ``centre`` is the JetStream domain of the site that this
+    one is the edge of, where uploads lie; empty: they lie here.
     """
 
     # Deployments pass on variables that nobody has set as empty ones.
@@ -29,6 +30,7 @@ class LoaderSettings(ServiceSettings):
     local_roots: str = ""
     huggingface_token: str | None = Field(default=None, repr=False)
     hf_endpoint: str = _HUB
+    centre: str = Field(default="", validation_alias="MISTUDIO_CENTRE")
     dataset_max_bytes: int = Field(default=8 * _GIB, ge=1)
     disk_reserve_bytes: int = Field(
         default=256 * 1024 * 1024, ge=0, description="Stays free whatever is written."

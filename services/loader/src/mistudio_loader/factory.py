@@ -67,7 +67,13 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
     )
     models = Models(settings, artifacts, children, cancellations, publisher, metrics)
     datasets = Datasets(
-        settings, canonical, done, Uploads(connection), children, cancellations, metrics
+        settings,
+        canonical,
+        done,
+        Uploads(connection, settings.centre or None),
+        children,
+        cancellations,
+        metrics,
     )
     for_models = ModelHandlers(models, publisher)
     for_datasets = DatasetHandlers(datasets, publisher)

@@ -13,7 +13,9 @@ from typing import Annotated
 import typer
 
 from mistudio_client.embedded import (
+    AtTheEdge,
     EmbeddedStack,
+    ForAnEdge,
     Layout,
     NotRunning,
     StartFailed,
@@ -21,6 +23,7 @@ from mistudio_client.embedded import (
     default_data_dir,
     read_connection,
 )
+from mistudio_client.embedded.links import LEAF_PORT, Link
 from mistudio_client.embedded.logs import LogFollower, tail
 from mistudio_client.embedded.tokens import (
     ALL_SCOPES,
@@ -71,6 +74,21 @@ def up(
     bus_host: Annotated[
         str, typer.Option(help="Address NATS listens on, for extractors of other machines.")
     ] = "127.0.0.1",
+    edge: Annotated[
+        str | None,
+        typer.Option(help="Let models run at the edge of this name, which joins with --centre."),
+    ] = None,
+    edge_host: Annotated[str, typer.Option(help="Address the edge joins at.")] = "127.0.0.1",
+    edge_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port the edge joins at.")
+    ] = LEAF_PORT,
+    centre: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MISTUDIO_CENTRE_URL",
+            help="Be the edge of the site at this address, as its `up --edge` prints it.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until ready.")] = 180.0,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +106,7 @@ def up(
             allow=allow or (),
             extractors=extractors,
             bus_host=bus_host,
+            link=_link(edge, edge_host, edge_port, centre),
             detach=detach,
             on_progress=waiting.show,
         )
@@ -106,6 +125,14 @@ def up(
         _shut_down(stack, interrupts)
         if not started:
             raise typer.Exit(130)
+
+
+def _link(edge: str | None, host: str, port: int, centre: str | None) -> Link | None:
+    if edge and centre:
+        raise typer.BadParameter("an edge has no edge of its own: choose --edge or --centre")
+    if centre:
+        return AtTheEdge(centre)
+    return ForAnEdge(edge, host, port) if edge else None
 
 
 def _announce(stack: EmbeddedStack, *, as_json: bool) -> None:

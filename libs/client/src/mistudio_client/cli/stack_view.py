@@ -98,11 +98,15 @@ def failure(error: MiStudioError) -> None:
 
 def welcome(connection: Connection) -> None:
     """Show where the stack is and how to get in."""
-    rows = (
+    rows = [
         ("miStudio", connection.url),
         ("data", connection.data_dir),
         ("open", Address(connection.url, connection.token).sign_in_url()),
-    )
+    ]
+    if connection.leaf_url:
+        rows.append(("edge", f"mistudio up --centre {connection.leaf_url}"))
+    if connection.centre:
+        rows = [("edge of", connection.centre), ("data", connection.data_dir)]
     for label, value in rows:
         _out.print(Text.assemble((f"{label:<9}", "bold"), value))
 

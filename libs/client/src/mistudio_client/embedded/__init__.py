@@ -10,12 +10,15 @@ from .errors import (
     StartFailed,
 )
 from .layout import Layout, default_data_dir
+from .links import AtTheEdge, ForAnEdge
 from .stack import EmbeddedStack
 
 __all__ = [
     "AlreadyRunning",
+    "AtTheEdge",
     "Connection",
     "EmbeddedStack",
+    "ForAnEdge",
     "Layout",
     "MissingBinary",
     "NotRunning",

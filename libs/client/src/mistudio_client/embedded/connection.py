@@ -29,6 +29,10 @@ class Connection:
         Process ids at the time of the start, by program.
     ports
         Ports by purpose.
+    leaf_url
+        Where an edge joins this stack, with its password; empty where none may.
+    centre
+        Host and port of the stack that this one is the edge of; empty where it is nobody's.
     """
 
     url: str
@@ -38,6 +42,8 @@ class Connection:
     data_dir: str
     pids: Mapping[str, int]
     ports: Mapping[str, int]
+    leaf_url: str = field(default="", repr=False)
+    centre: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the file's content."""

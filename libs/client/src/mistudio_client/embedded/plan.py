@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mistudio_contracts.sites import CENTRE
+
 from . import bucket
 from .errors import StackError
 from .files import read_json, write_json
 from .layout import Layout
+from .links import AtTheEdge, ForAnEdge, Link
 from .ports import LOOPBACK, PortBook, bracketed, reachable, require_free
 from .processes import INSTANCE_VARIABLE
 from .servers import EmbeddedServer, LaunchSpec, NatsServer, PostgresServer
@@ -19,10 +22,23 @@ from .sharing import EXTRACTOR, extractor_names, gpus, shares
 from .tokens import signing_secret
 
 SERVICES = ("catalog", "loader", "extractor", "gateway")
+MIGRATE = "migrate"
 SETUP: Mapping[str, tuple[str, ...]] = {
-    "migrate": (sys.executable, "-m", "mistudio_catalog", "migrate"),
+    MIGRATE: (sys.executable, "-m", "mistudio_catalog", "migrate"),
     "provision": (sys.executable, "-m", "mistudio_servicekit", "provision"),
 }
+
+
+_WORKERS = ("loader", EXTRACTOR)
+
+
+def services_of(link: Link | None) -> tuple[str, ...]:
+    """Return the services of a site: an edge runs the workers, its centre the others."""
+    if isinstance(link, AtTheEdge):
+        return _WORKERS
+    if isinstance(link, ForAnEdge):
+        return tuple(name for name in SERVICES if name not in _WORKERS)
+    return SERVICES
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,8 @@ class Plan:
         Addresses.
     ports
         Every port chosen, by purpose.
+    leaf_url
+        Where an edge joins, with its password; empty where none may.
     """
 
     servers: Sequence[EmbeddedServer]
@@ -53,6 +71,7 @@ class Plan:
     nats_url: str
     database_url: str
     ports: Mapping[str, int]
+    leaf_url: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,8 @@ class Planner:
         How many extractors run where one would; they share the machine.
     bus_host
         Where an embedded NATS listens.
+    link
+        How the stack is joined to another, if it is.
     commands
         Commands that replace those of services, by name.
     setup
@@ -89,6 +110,7 @@ class Planner:
     services: Sequence[str]
     extractors: int
     bus_host: str
+    link: Link | None
     commands: Mapping[str, Sequence[str]]
     setup: Mapping[str, Sequence[str]]
 
@@ -96,10 +118,19 @@ class Planner:
         """Return the servers to embed: those that the environment does not name."""
         found: list[EmbeddedServer] = []
         if not self.environ.get("NATS_URL"):
-            found.append(NatsServer(self.layout.root, host=self.bus_host))
-        if not self.environ.get("DATABASE_URL"):
+            found.append(NatsServer(self.layout.root, host=self.bus_host, link=self.link))
+        elif self.link is not None:
+            raise StackError(
+                "NATS_URL names a NATS server, and only one of our own is joined to another site.",
+                remedy="Leave NATS_URL out, or join that server by its own configuration.",
+            )
+        if not self.environ.get("DATABASE_URL") and not self._at_the_edge:
             found.append(PostgresServer(self.layout.root))
         return found
+
+    @property
+    def _at_the_edge(self) -> bool:
+        return isinstance(self.link, AtTheEdge)
 
     def make(self) -> tuple[Plan, list[LaunchSpec]]:
         """Return the plan, and the launch specifications of its servers."""
@@ -112,7 +143,8 @@ class Planner:
         specs = [server.prepare() for server in servers]
         urls = {server.name: server.url for server in servers}
         nats_url = urls.get("nats") or self.environ["NATS_URL"]
-        database_url = urls.get("postgres") or self.environ["DATABASE_URL"]
+        # An edge has none: the centre's catalog keeps what is true.
+        database_url = urls.get("postgres") or self.environ.get("DATABASE_URL", "")
         own = self._own_settings()
         health = {name: book.claim(f"health_{name}") for name in own}
         base = self._environment(nats_url, gateway_port)
@@ -133,7 +165,11 @@ class Planner:
         plan = Plan(
             servers=servers,
             services=services,
-            setup=[self._spec(name, argv, private) for name, argv in self.setup.items()],
+            setup=[
+                self._spec(name, argv, private)
+                for name, argv in self.setup.items()
+                if not (self._at_the_edge and name == MIGRATE)
+            ],
             health={
                 name: (reachable(self.host), gateway_port)
                 if name == "gateway"
@@ -148,6 +184,7 @@ class Planner:
                 **{server.name: server.port for server in servers},
                 **{f"health_{name}": port for name, port in health.items()},
             },
+            leaf_url=next((each.leaf_url for each in servers if isinstance(each, NatsServer)), ""),
         )
         return plan, specs
 
@@ -170,7 +207,7 @@ class Planner:
         return self.commands.get(kind) or (sys.executable, "-m", f"mistudio_{kind}")
 
     def _gateway_port(self, book: PortBook) -> int:
-        if self.port == 0:
+        if self.port == 0 or "gateway" not in self.services:
             return book.claim("gateway", self.host)
         require_free(self.port, self.host)
         return book.fix("gateway", self.port)
@@ -208,7 +245,13 @@ class Planner:
             "MISTUDIO_DATA_DIR": str(layout.root),
             "PYTHONUNBUFFERED": "1",
             INSTANCE_VARIABLE: layout.instance_id,
+            **self._joined(),
         }
+
+    def _joined(self) -> dict[str, str]:
+        if isinstance(self.link, ForAnEdge):
+            return {"MISTUDIO_EDGE": self.link.name}
+        return {"MISTUDIO_CENTRE": CENTRE} if self._at_the_edge else {}
 
     def _roots(self) -> list[str]:
         settings = read_json(self.layout.settings)

@@ -14,8 +14,9 @@ from . import control
 from .connection import Connection, read_connection
 from .errors import AlreadyRunning, NotRunning, StackError
 from .layout import Layout
+from .links import AtTheEdge, Link
 from .logs import tail
-from .plan import SERVICES, SETUP, Plan, Planner
+from .plan import SETUP, Plan, Planner, services_of
 from .ports import LOOPBACK
 from .processes import INSTANCE_VARIABLE, DirectoryLock
 from .spawn import spawn
@@ -53,12 +54,15 @@ class EmbeddedStack:
     env
         Variables laid over those of this process.
     services
-        Which services to run.
+        Which services to run; by default all of the site.
     extractors
         How many extractors run where one would, each a device of its own. They take a GPU each, or
         share the processors and ``GPU_MEMORY_LIMIT_GB``.
     bus_host
         Where NATS listens; an address of this machine lets extractors of others join.
+    link
+        How the stack is joined to another: a centre runs without loader and extractor, an edge runs
+        nothing else.
     commands
         Commands that replace those of services, by name.
     setup
@@ -83,9 +87,10 @@ class EmbeddedStack:
         host: str = LOOPBACK,
         allow: Sequence[Path] = (),
         env: Mapping[str, str] | None = None,
-        services: Sequence[str] = SERVICES,
+        services: Sequence[str] | None = None,
         extractors: int = 1,
         bus_host: str = LOOPBACK,
+        link: Link | None = None,
         commands: Mapping[str, Sequence[str]] | None = None,
         setup: Mapping[str, Sequence[str]] | None = None,
         detach: bool = False,
@@ -101,12 +106,14 @@ class EmbeddedStack:
             port=port,
             allow=tuple(allow),
             environ=self._environ,
-            services=tuple(services),
+            services=tuple(services_of(link) if services is None else services),
             extractors=extractors,
             bus_host=bus_host,
+            link=link,
             commands=dict(commands or {}),
             setup=SETUP if setup is None else dict(setup),
         )
+        self._link = link
         self._detach = detach
         self._progress = on_progress
         self._plan: Plan | None = None
@@ -203,6 +210,11 @@ class EmbeddedStack:
         return self._started().database_url
 
     @property
+    def leaf_url(self) -> str:
+        """Where an edge joins, with its name and password; empty where none may."""
+        return self._started().leaf_url
+
+    @property
     def supervisor_pid(self) -> int:
         """Process id of the supervisor."""
         if self._process is None:
@@ -294,6 +306,8 @@ class EmbeddedStack:
                 **{name: program.pid for name, program in programs.items()},
             },
             ports=plan.ports,
+            leaf_url=plan.leaf_url,
+            centre=self._link.centre if isinstance(self._link, AtTheEdge) else "",
         )
 
     def _wait(self, plan: Plan, name: str, timeout: float) -> None:

@@ -208,10 +208,17 @@ class Loads:
         self._context.wake()
 
     async def end_stalled(self) -> None:
-        """End the loads whose workers got nowhere for too long."""
+        """End the loads whose workers got nowhere for too long.
+
+        Those of an edge that is cut off are not known to get nowhere.
+        """
+        if self._context.settings.edge:
+            async with self._context.database.reading() as tx:
+                if not await tx.devices.online(self._context.settings.pool):
+                    self._since = self._context.now()
         before = self._context.now() - self._stall
         if before < self._since:
-            # What moved while the catalog was away was told to nobody.
+            # What moved while the catalog, or the link to the edge, was away was told to nobody.
             return
         async with self._context.database.reading() as tx:
             stalled = await tx.models.stalled(before)

@@ -44,10 +44,13 @@ class Uploads:
     ----------
     connection
         Returns the NATS connection.
+    domain
+        JetStream domain of the bucket; that of the connection by default.
     """
 
-    def __init__(self, connection: Callable[[], Client]) -> None:
+    def __init__(self, connection: Callable[[], Client], domain: str | None = None) -> None:
         self._connection = connection
+        self._domain = domain
 
     async def fetch(self, name: str, target: Path, max_bytes: int, reserve_bytes: int) -> None:
         """Stream an object into ``target`` and check its digest.
@@ -90,7 +93,7 @@ class Uploads:
             logger.warning("an upload was left behind", extra={"cause": repr(error)})
 
     async def _bucket(self) -> ObjectStore:
-        return await self._connection().jetstream().object_store(UPLOADS_BUCKET)
+        return await self._connection().jetstream(domain=self._domain).object_store(UPLOADS_BUCKET)
 
     @staticmethod
     async def _receive(bucket: ObjectStore, name: str, sink: _Counting) -> None:
