@@ -68,14 +68,16 @@ def test_what_a_service_needs_is_healthy_before_it_starts(services: dict[str, Se
         assert healthy.get("disable", False) == (name in asked), name
 
 
-def test_what_is_mounted_is_the_configuration_of_infra(services: dict[str, Service]) -> None:
+def test_what_is_mounted_is_the_configuration_in_the_tree(services: dict[str, Service]) -> None:
     binds = {
         Path(mount["source"]).relative_to(ROOT)
         for service in services.values()
         for mount in service.get("volumes", [])
         if mount["type"] == "bind"
     }
-    assert binds - {Path("imports")} == {
+    configuration = binds - {Path("imports")}
+    assert all((ROOT / path).exists() for path in configuration)
+    assert configuration == {
         Path("infra/alertmanager"),
         Path("infra/grafana/dashboards"),
         Path("infra/grafana/provisioning"),
