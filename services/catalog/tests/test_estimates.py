@@ -93,6 +93,7 @@ async def test_a_checkpoint_is_estimated_before_anything_of_it_is_downloaded(wor
 
     formats = by_format(found)
     assert list(formats) == list(Quantization)
+    assert (found.model_type, found.num_layers, found.parameter_count) == ("gpt2", 12, 124_439_808)
     assert (found.device_id, found.budget_bytes, found.used_bytes) == (None, 6 * GIB, 0)
     none = formats[Quantization.NONE]
     assert none.parts.weights_bytes == 4 * 124_439_808

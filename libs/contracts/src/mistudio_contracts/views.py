@@ -244,6 +244,9 @@ class Estimate(Value):
 
     model_id: str | None = None
     model_identifier: str
+    model_type: str | None = Field(default=None, description="The family that was detected.")
+    num_layers: int | None = None
+    parameter_count: int | None = None
     device_id: str | None = None
     budget_bytes: int
     used_bytes: int

@@ -95,6 +95,9 @@ def estimate(
     return views.Estimate(
         model_id=subject.model_id,
         model_identifier=subject.model_identifier,
+        model_type=shape.model_type,
+        num_layers=shape.layers,
+        parameter_count=shape.layout.model,
         device_id=None if device is None else device.id,
         budget_bytes=room.budget,
         used_bytes=room.used,

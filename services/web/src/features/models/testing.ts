@@ -14,6 +14,9 @@ export function estimate(change: Partial<Schemas["Estimate"]> = {}): Schemas["Es
   return {
     model_id: null,
     model_identifier: "openai-community/gpt2",
+    model_type: "gpt2",
+    num_layers: 12,
+    parameter_count: 124_439_808,
     device_id: "dev_1",
     budget_bytes: 6e9,
     used_bytes: 0,

@@ -131,6 +131,7 @@ describe("whether it will fit", () => {
     expect(
       await format(/int8 recommended 3.50 GB batches of up to 8 × 1,024 tokens fits now/),
     ).toBeChecked();
+    expect(screen.getByText("GPT-2, 12 layers, 124 M parameters")).toBeVisible();
     expect(await format(/as it is 13.9 GB no batch fits beside it never fits/)).toBeEnabled();
     expect(await format(/int4.*no int4 kernels here/)).toBeDisabled();
     expect(screen.getByText("548 MB to download, 548 MB on disk.")).toBeVisible();

@@ -7,8 +7,7 @@ import { addModel } from "@/state/models";
 import { useSelection } from "@/state/selection";
 import { tell } from "@/state/toasts";
 import { ErrorNotice } from "@/ui/ErrorNotice";
-import { familyName } from "@/ui/families";
-import { count, magnitude } from "@/ui/format";
+import { describe } from "@/ui/families";
 import { toldOf } from "./FormatChoice";
 import { canLoad, EMPTY, estimateOf, fieldOf, registrationOf, sentence } from "./form";
 import { problemOf } from "./identifier";
@@ -78,14 +77,7 @@ export function AddModel({ onDone }: { onDone: () => void }) {
 }
 
 /** What was found out about a model when it was registered. */
-function described({ model_type, num_layers, parameter_count }: Model): string {
-  if (model_type === null) return "Its family is detected when it is loaded.";
-  return [
-    `Its family is ${familyName(model_type)}`,
-    num_layers && `${count(num_layers)} layers`,
-    parameter_count && `${magnitude(parameter_count)} parameters`,
-  ]
-    .filter(Boolean)
-    .join(", ")
-    .concat(".");
+function described(model: Model): string {
+  if (model.model_type === null) return "Its family is detected when it is loaded.";
+  return `Its family is ${describe(model)}.`;
 }

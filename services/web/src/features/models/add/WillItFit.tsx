@@ -2,6 +2,7 @@ import { Group, SegmentedControl, Skeleton, Stack, Switch, Text, Title } from "@
 import type { UseFormReturnType } from "@mantine/form";
 import type { Quantization } from "@/api/types";
 import { ErrorNotice } from "@/ui/ErrorNotice";
+import { describe } from "@/ui/families";
 import { diskWords, type FormatEstimate } from "../fits";
 import { FitBar } from "./FitBar";
 import { FormatChoice } from "./FormatChoice";
@@ -48,10 +49,13 @@ export function WillItFit({ form, reckoned, quantization, told }: Props) {
 
 function Answer({ values, reckoned, told }: Pick<Props, "reckoned" | "told"> & { values: Values }) {
   const { estimate, error, busy, again } = reckoned;
-  if (busy) return <Skeleton h={68} role="status" aria-label="Reckoning" aria-busy="true" />;
+  if (busy) return <Skeleton h={92} role="status" aria-label="Reckoning" aria-busy="true" />;
   if (estimate && told) {
     return (
       <Stack gap={6}>
+        <Text size="sm" fw={550}>
+          {describe(estimate)}
+        </Text>
         <FitBar estimate={estimate} told={told} offload={offloads(values, told)} />
         <Text size="xs" c="dimmed">
           {diskWords(told)}.
@@ -63,7 +67,7 @@ function Answer({ values, reckoned, told }: Pick<Props, "reckoned" | "told"> & {
     return <ErrorNotice error={error} onRetry={again} />;
   }
   return (
-    <Text size="sm" c="dimmed" mih={68}>
+    <Text size="sm" c="dimmed" mih={92}>
       {error
         ? "There is nothing to reckon with yet."
         : "Name a model, and what it takes in each format is reckoned here, before anything is downloaded."}
