@@ -79,6 +79,22 @@ describe("what an extraction takes", () => {
     expect(card.getByText("9")).toBeVisible();
   });
 
+  test("is of the dataset that the address names, until another is chosen", async () => {
+    given();
+    replaceAll("datasets", [dataset(), dataset({ id: "ds_verse_1", name: "verse" })]);
+    const asked = estimated();
+    const before = show("/models/m_gpt2_1/extract?dataset=ds_prose_1");
+    await waitFor(() => expect(asked.at(-1)?.dataset_id).toBe("ds_prose_1"));
+    await user.click(point("mlp_out"));
+    before.unmount();
+    show("/models/m_gpt2_1/extract?dataset=ds_verse_1");
+    await waitFor(() => expect(asked.at(-1)?.dataset_id).toBe("ds_verse_1"));
+    await user.click(screen.getByRole("combobox", { name: "Dataset" }));
+    await user.click(await screen.findByRole("option", { name: /prose/ }));
+    await waitFor(() => expect(asked.at(-1)?.dataset_id).toBe("ds_prose_1"));
+    expect(screen.getByTestId("here")).toHaveTextContent(/extract$/);
+  });
+
   test("stands in a form without a barrier", async () => {
     given();
     show("/models/m_gpt2_1/extract");

@@ -209,20 +209,29 @@ function useDatasets(): readonly Dataset[] {
   );
 }
 
-/** The choice of a model's form; until a dataset is chosen, the address's, or the only one. */
+/** The choice of a model's form, with the dataset that the address names, until another is chosen. */
 function useDatasetOfAddress(
   model: ModelSummary,
   numLayers: number,
   datasets: readonly Dataset[],
 ): [Choice, (change: Partial<Choice>) => void] {
   const [choice, choose] = useChoice(model.id, numLayers);
-  const [params] = useSearchParams();
+  const [params, setParams] = useSearchParams();
   const ready = datasets.filter((each) => each.status === "ready");
   const named = ready.find((each) => each.id === params.get("dataset"));
   const only = ready.length === 1 ? ready[0] : undefined;
-  const datasetId = choice.datasetId ?? named?.id ?? only?.id ?? null;
+  const datasetId = named?.id ?? choice.datasetId ?? only?.id ?? null;
   const completed = useMemo(() => ({ ...choice, datasetId }), [choice, datasetId]);
-  return [completed, (change) => choose("datasetId" in change ? change : { datasetId, ...change })];
+  return [
+    completed,
+    (change) => {
+      choose({ datasetId, ...change });
+      if (!("datasetId" in change)) return;
+      const others = new URLSearchParams(params);
+      others.delete("dataset");
+      setParams(others, { replace: true });
+    },
+  ];
 }
 
 /** What is known of a model's hook points, or why that could not be read. */
