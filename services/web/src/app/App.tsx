@@ -1,13 +1,14 @@
-import { lazy, useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { BrowserRouter, Navigate, Route, Routes } from "react-router";
+// The screen that one begins with, so it comes with the rest and not after it.
+import Models from "@/features/models/ModelsPanel";
 import { LiveConnection } from "@/live/connection";
 import { forgetAll } from "@/state/entities";
 import { useSession } from "@/state/session";
 import { PageSkeleton } from "@/ui/PageSkeleton";
 import { Shell } from "./Shell";
-import { SignIn } from "./SignIn";
 
-const Models = lazy(() => import("@/features/models/ModelsPanel"));
+const SignIn = lazy(() => import("./SignIn"));
 const ModelDetails = lazy(() => import("@/features/details/ModelDetails"));
 const Datasets = lazy(() => import("@/features/datasets/DatasetsPanel"));
 const DatasetDetails = lazy(() => import("@/features/datasets/DatasetDetails"));
@@ -19,16 +20,24 @@ const Activity = lazy(() => import("@/features/activity/ActivityPanel"));
 /** Signing in, or the screens with what is live behind them. */
 export function App() {
   const { status, token } = useSession();
+  // While it is still asked whether the token is good: the connection is told so just as well.
+  const heard = status === "signed-out" ? null : token;
   useEffect(() => {
-    if (status !== "signed-in" || !token) return;
-    const connection = new LiveConnection(token);
+    if (!heard) return;
+    const connection = new LiveConnection(heard);
     return () => {
       connection.close();
       forgetAll();
     };
-  }, [status, token]);
+  }, [heard]);
   if (status === "unknown") return <PageSkeleton />;
-  if (status === "signed-out") return <SignIn />;
+  if (status === "signed-out") {
+    return (
+      <Suspense fallback={<PageSkeleton />}>
+        <SignIn />
+      </Suspense>
+    );
+  }
   return (
     <BrowserRouter>
       <Routes>

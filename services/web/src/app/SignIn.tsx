@@ -5,7 +5,7 @@ import { ErrorNotice } from "@/ui/ErrorNotice";
 import { Logo } from "@/ui/Logo";
 
 /** Asks for an access token. */
-export function SignIn() {
+export default function SignIn() {
   const { signIn, error } = useSession();
   const [token, setToken] = useState("");
   const [busy, setBusy] = useState(false);

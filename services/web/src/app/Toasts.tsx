@@ -1,43 +1,12 @@
-import { Text } from "@mantine/core";
-import { Notifications, notifications } from "@mantine/notifications";
-import "@mantine/notifications/styles.css";
-import { CircleAlert, CircleCheck, Info } from "lucide-react";
-import { useEffect } from "react";
-import { takeToasts, useToasts } from "@/state/toasts";
+import { lazy, Suspense, useState } from "react";
+import { useToasts } from "@/state/toasts";
 
-const LOOKS = {
-  good: { color: "teal", icon: <CircleCheck size={18} aria-hidden /> },
-  bad: { color: "red", icon: <CircleAlert size={18} aria-hidden /> },
-  plain: { color: "iris", icon: <Info size={18} aria-hidden /> },
-} as const;
+const ShownToasts = lazy(() => import("./ShownToasts"));
 
-/** Shows what is told, a failure until it is closed. */
+/** What is told, from the first toast on: before that, a reader need not wait for what shows it. */
 export function Toasts() {
-  const waiting = useToasts((toasts) => toasts.waiting);
-  useEffect(() => {
-    if (!waiting.length) return;
-    for (const { key, tone, title, message, remedy } of takeToasts()) {
-      notifications.show({
-        id: `toast-${key}`,
-        title,
-        message: (
-          <>
-            {message && <Text size="sm">{message}</Text>}
-            {remedy && (
-              <Text size="sm" fw={550} mt={4}>
-                {remedy}
-              </Text>
-            )}
-          </>
-        ),
-        color: LOOKS[tone].color,
-        icon: LOOKS[tone].icon,
-        autoClose: tone === "bad" ? false : 6000,
-        withBorder: true,
-        role: tone === "bad" ? "alert" : "status",
-        closeButtonProps: { "aria-label": "Dismiss" },
-      });
-    }
-  }, [waiting]);
-  return <Notifications position="bottom-right" limit={4} containerWidth={420} />;
+  const waiting = useToasts((toasts) => toasts.waiting.length > 0);
+  const [begun, setBegun] = useState(waiting);
+  if (waiting && !begun) setBegun(true);
+  return <Suspense fallback={null}>{begun && <ShownToasts />}</Suspense>;
 }

@@ -1,12 +1,12 @@
 import {
-  Badge,
-  Button,
-  Card,
+  type BadgeProps,
+  type ButtonProps,
+  type CardProps,
   createTheme,
   type MantineColorsTuple,
-  Modal,
-  Paper,
-  Tooltip,
+  type ModalProps,
+  type PaperProps,
+  type TooltipProps,
 } from "@mantine/core";
 
 /** Indigo that leans to blue: readable on white and on near-black alike. */
@@ -50,19 +50,22 @@ export const theme = createTheme({
   // Where black and white are equally readable.
   luminanceThreshold: 0.18,
   respectReducedMotion: true,
+  // Their names and not they themselves, or every first load would bring all of them.
   components: {
-    Button: Button.extend({ defaultProps: { size: "sm" } }),
-    Badge: Badge.extend({ defaultProps: { tt: "none", fw: 550, radius: "sm" } }),
-    Card: Card.extend({ defaultProps: { withBorder: true, padding: "md", shadow: "none" } }),
-    Paper: Paper.extend({ defaultProps: { withBorder: true, p: "md" } }),
-    Modal: Modal.extend({
-      defaultProps: {
-        centered: true,
-        overlayProps: { backgroundOpacity: 0.55 },
-        // It is a header element, but no second banner of the page.
-        attributes: { header: { role: "none" } },
-      },
+    Button: props<ButtonProps>({ size: "sm" }),
+    Badge: props<BadgeProps>({ tt: "none", fw: 550, radius: "sm" }),
+    Card: props<CardProps>({ withBorder: true, padding: "md", shadow: "none" }),
+    Paper: props<PaperProps>({ withBorder: true, p: "md" }),
+    Modal: props<ModalProps>({
+      centered: true,
+      overlayProps: { backgroundOpacity: 0.55 },
+      // It is a header element, but no second banner of the page.
+      attributes: { header: { role: "none" } },
     }),
-    Tooltip: Tooltip.extend({ defaultProps: { openDelay: 300, withArrow: true } }),
+    Tooltip: props<TooltipProps>({ openDelay: 300, withArrow: true }),
   },
 });
+
+function props<P>(defaultProps: Partial<P>) {
+  return { defaultProps };
+}

@@ -56,6 +56,7 @@ const ONE: { [K in Kind]?: (id: string) => Promise<Kinds[K]> } = {
 
 /** Fetch a whole table. What goes wrong is kept beside it; what was there stays. */
 export async function fetchAll<K extends Kind>(kind: K): Promise<void> {
+  const first = Object.keys(useEntities.getState()[kind]).length === 0;
   note(kind, "busy");
   try {
     const rows: Kinds[K][] = [];
@@ -63,6 +64,8 @@ export async function fetchAll<K extends Kind>(kind: K): Promise<void> {
     for (let offset = 0; offset < most; offset += PAGE) {
       const page = await PAGES[kind](PAGE, offset);
       rows.push(...page.rows);
+      // Of a long list the beginning is shown while the rest is read.
+      if (!offset && first) put(kind, page.rows);
       if (offset + PAGE >= page.total || !page.rows.length) break;
     }
     replaceAll(kind, rows);

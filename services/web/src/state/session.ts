@@ -9,6 +9,7 @@ const KEPT = "mistudio.token";
 interface Session {
   /** `unknown` until it is known whether the kept token is good. */
   status: "unknown" | "signed-out" | "signed-in";
+  /** Not yet known to be good while the status is not. */
   token: string | null;
   who: WhoAmI | null;
   error: ApiError | null;
@@ -55,6 +56,7 @@ export async function resume(): Promise<void> {
     useSession.setState({ status: "signed-out" });
     return;
   }
+  useSession.setState({ token });
   // What went wrong stands on the page of signing in.
   await useSession
     .getState()
