@@ -21,6 +21,12 @@ export default defineConfig({
     sourcemap: false,
     // A font in the style sheet would be loaded by everybody, and refused by the gateway's policy.
     assetsInlineLimit: (path) => (path.endsWith(".woff2") ? false : undefined),
+    rolldownOptions: {
+      output: {
+        // What every page needs is one file: a browser asks for many no faster than for one.
+        codeSplitting: { groups: [{ name: "first", test: /\/src\/main\.tsx$/ }] },
+      },
+    },
   },
   test: {
     environment: "jsdom",

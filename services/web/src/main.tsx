@@ -9,6 +9,7 @@ import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
 import { Toasts } from "./app/Toasts";
 import { theme } from "./app/theme";
+import { followSession } from "./live/following";
 import { resume } from "./state/session";
 
 const MINUTE = 60_000;
@@ -30,5 +31,6 @@ if (root) {
       </MantineProvider>
     </StrictMode>,
   );
+  followSession();
   void resume();
 }

@@ -1,9 +1,7 @@
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense } from "react";
 import { BrowserRouter, Navigate, Route, Routes } from "react-router";
 // The screen that one begins with, so it comes with the rest and not after it.
 import Models from "@/features/models/ModelsPanel";
-import { LiveConnection } from "@/live/connection";
-import { forgetAll } from "@/state/entities";
 import { useSession } from "@/state/session";
 import { PageSkeleton } from "@/ui/PageSkeleton";
 import { Shell } from "./Shell";
@@ -20,17 +18,8 @@ const Activity = lazy(() => import("@/features/activity/ActivityPanel"));
 /** Signing in, or the screens with what is live behind them. */
 export function App() {
   const { status, token } = useSession();
-  // While it is still asked whether the token is good: the connection is told so just as well.
-  const heard = status === "signed-out" ? null : token;
-  useEffect(() => {
-    if (!heard) return;
-    const connection = new LiveConnection(heard);
-    return () => {
-      connection.close();
-      forgetAll();
-    };
-  }, [heard]);
-  if (status === "unknown") return <PageSkeleton />;
+  // A kept token is most often good: its reader need not wait to be told so.
+  if (status === "unknown" && !token) return <PageSkeleton />;
   if (status === "signed-out") {
     return (
       <Suspense fallback={<PageSkeleton />}>

@@ -7,7 +7,7 @@
 import { WebSocket as ReconnectingSocket } from "partysocket";
 import type { Frame, FrameOf } from "@/api/types";
 import { addEvents, type Happening } from "@/state/activity";
-import { refreshAll } from "@/state/fetching";
+import { fetchFirst, refreshAll } from "@/state/fetching";
 import { useSession } from "@/state/session";
 import { announce } from "./announce";
 import { apply } from "./apply";
@@ -56,6 +56,8 @@ export class LiveConnection {
     // A machine that wakes up, or a network that is back, need not wait for the back-off.
     window.addEventListener("online", () => this.socket.reconnect(), { signal });
     this.waitPatiently();
+    // Something to look at while the connection is made; what it missed is read with the rest.
+    void fetchFirst("models");
   }
 
   /** End it for good. */

@@ -1,4 +1,5 @@
 /** Everything that lives on the server and changes while one looks, by its id. */
+import { replaceEqualDeep } from "@tanstack/react-query";
 import { create } from "zustand";
 import type { ApiError } from "@/api/errors";
 import type { Cache, Dataset, Device, Extraction, LoadProgress, ModelSummary } from "@/api/types";
@@ -18,6 +19,8 @@ export type Table<K extends Kind> = Readonly<Record<string, Kinds[K]>>;
 export interface Fetched {
   status: "no" | "busy" | "yes";
   error: ApiError | null;
+  /** How many rows the server has, while only the first of them are here. */
+  total: number | null;
 }
 
 type Tables = { [K in Kind]: Table<K> };
@@ -28,7 +31,7 @@ export interface Entities extends Tables {
   fetched: Readonly<Record<Kind, Fetched>>;
 }
 
-const NOT_YET: Fetched = { status: "no", error: null };
+const NOT_YET: Fetched = { status: "no", error: null, total: null };
 
 export const EMPTY: Entities = {
   models: {},
@@ -69,13 +72,22 @@ export function put<K extends Kind>(kind: K, rows: readonly Kinds[K][]): void {
   });
 }
 
-/** Put rows in place of the whole table. */
+/** Put rows in place of the whole table; one that is as it was stays the same object. */
 export function replaceAll<K extends Kind>(kind: K, rows: readonly Kinds[K][]): void {
   const entries = rows.map((row) => [idOf(kind, row), row] as const);
   const table = Object.fromEntries(entries.filter(([id]) => !gone.has(id)));
   useEntities.setState((state) => ({
-    [kind]: table,
-    fetched: { ...state.fetched, [kind]: { status: "yes", error: null } },
+    [kind]: replaceEqualDeep(state[kind], table),
+    fetched: { ...state.fetched, [kind]: { status: "yes", error: null, total: null } },
+  }));
+}
+
+/** Put the first rows of a table of which nothing is here yet. */
+export function begin<K extends Kind>(kind: K, rows: readonly Kinds[K][], total: number): void {
+  if (useEntities.getState().fetched[kind].status === "yes") return;
+  put(kind, rows);
+  useEntities.setState(({ fetched }) => ({
+    fetched: { ...fetched, [kind]: { ...fetched[kind], total } },
   }));
 }
 

@@ -1,9 +1,10 @@
 /** Fetching whole tables and single rows into the store. */
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
-import { type Kind, type Kinds, put, remove, replaceAll, useEntities } from "./entities";
+import { begin, type Kind, type Kinds, put, remove, replaceAll, useEntities } from "./entities";
 
 const PAGE = 500;
+const FIRST = 24;
 
 interface Page<T> {
   rows: readonly T[];
@@ -56,7 +57,6 @@ const ONE: { [K in Kind]?: (id: string) => Promise<Kinds[K]> } = {
 
 /** Fetch a whole table. What goes wrong is kept beside it; what was there stays. */
 export async function fetchAll<K extends Kind>(kind: K): Promise<void> {
-  const first = Object.keys(useEntities.getState()[kind]).length === 0;
   note(kind, "busy");
   try {
     const rows: Kinds[K][] = [];
@@ -64,14 +64,18 @@ export async function fetchAll<K extends Kind>(kind: K): Promise<void> {
     for (let offset = 0; offset < most; offset += PAGE) {
       const page = await PAGES[kind](PAGE, offset);
       rows.push(...page.rows);
-      // Of a long list the beginning is shown while the rest is read.
-      if (!offset && first) put(kind, page.rows);
       if (offset + PAGE >= page.total || !page.rows.length) break;
     }
     replaceAll(kind, rows);
   } catch (thrown) {
     note(kind, "yes", thrown);
   }
+}
+
+/** Fetch as much of a table as a screen shows at first; what goes wrong is told by who reads it all. */
+export async function fetchFirst<K extends Kind>(kind: K): Promise<void> {
+  const page = await PAGES[kind](FIRST, 0).catch(() => null);
+  if (page) begin(kind, page.rows, page.total);
 }
 
 /** Fetch one row; one that is no longer there is taken away. */
@@ -95,6 +99,6 @@ export async function refreshAll(): Promise<void> {
 function note(kind: Kind, status: "busy" | "yes", thrown?: unknown): void {
   const error = thrown === undefined ? null : asApiError(thrown);
   useEntities.setState((state) => ({
-    fetched: { ...state.fetched, [kind]: { status, error } },
+    fetched: { ...state.fetched, [kind]: { ...state.fetched[kind], status, error } },
   }));
 }

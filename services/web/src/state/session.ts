@@ -56,6 +56,7 @@ export async function resume(): Promise<void> {
     useSession.setState({ status: "signed-out" });
     return;
   }
+  sendToken(token);
   useSession.setState({ token });
   // What went wrong stands on the page of signing in.
   await useSession

@@ -1,5 +1,9 @@
 /** Numbers as people read them. */
 
+// Made once: making one takes as long as many uses of it.
+const COUNTS = new Intl.NumberFormat("en-US");
+const MOMENTS = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 /** 1234567 → "1.23 MB"; powers of 1,000, as disks and the command line count. */
@@ -34,7 +38,7 @@ export function magnitude(value: number | null | undefined): string {
 
 /** 12345 → "12,345". */
 export function count(value: number | null | undefined): string {
-  return value == null ? "–" : value.toLocaleString("en-US");
+  return value == null ? "–" : COUNTS.format(value);
 }
 
 /** 3725 → "1 h 2 min"; 4.25 → "4.3 s". */
@@ -64,7 +68,7 @@ export function ago(moment: string | null | undefined, now: number = Date.now())
 
 /** A moment in full, in the reader's own time zone. */
 export function moment(value: string | null | undefined): string {
-  return value ? new Date(value).toLocaleString() : "–";
+  return value ? MOMENTS.format(new Date(value)) : "–";
 }
 
 /** 0.12345 → "0.123"; three significant digits. */

@@ -105,6 +105,9 @@ export function looking(row: Model, refused: Record<string, string> = {}) {
       HttpResponse.json({
         model_id: row.id,
         model_identifier: row.model_identifier,
+        model_type: "gpt2",
+        num_layers: 12,
+        parameter_count: 124_439_808,
         device_id: "dev_1",
         budget_bytes: 6e9,
         used_bytes: 0,

@@ -6,7 +6,7 @@ import classes from "./ModelGrid.module.css";
 
 const GAP = 16;
 const LEAST_WIDTH = 340;
-const LIKELY_HEIGHT = 222;
+const LIKELY_HEIGHT = 244;
 
 interface Props {
   ids: readonly string[];
@@ -16,25 +16,30 @@ interface Props {
 /** The cards, as many columns of them as there is room for; only those in sight are drawn. */
 export const ModelGrid = memo(function ModelGrid({ ids, onDelete }: Props) {
   const list = useRef<HTMLUListElement>(null);
-  const { ref, width } = useElementSize<HTMLUListElement>();
-  const [top, setTop] = useState(0);
+  const { ref, width: resized } = useElementSize<HTMLUListElement>();
+  // Measured before the first card is drawn, or all would be drawn once too often.
+  const [box, setBox] = useState<{ top: number; width: number } | null>(null);
+  const top = box?.top ?? 0;
+  const width = resized || (box?.width ?? 0);
   const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
   const rows = useWindowVirtualizer({
-    count: Math.ceil(ids.length / columns),
+    count: box ? Math.ceil(ids.length / columns) : 0,
     estimateSize: () => LIKELY_HEIGHT,
     gap: GAP,
-    overscan: 3,
+    overscan: 1,
     scrollMargin: top,
   });
 
   // What is above wraps at other widths.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the width moves the list
   useLayoutEffect(() => {
-    if (list.current) setTop(list.current.getBoundingClientRect().top + window.scrollY);
-  }, [width]);
+    if (!list.current) return;
+    const { top, width } = list.current.getBoundingClientRect();
+    setBox({ top: top + window.scrollY, width });
+  }, [resized]);
 
   const drawn = rows.getVirtualItems();
-  const first = drawn[0]?.index ?? 0;
+  const start = drawn[0]?.index ?? 0;
   const end = (drawn.at(-1)?.index ?? -1) + 1;
   return (
     <ul
@@ -48,13 +53,13 @@ export const ModelGrid = memo(function ModelGrid({ ids, onDelete }: Props) {
         paddingBottom: rows.getTotalSize() - ((drawn.at(-1)?.end ?? top) - top),
       }}
     >
-      {ids.slice(first * columns, end * columns).map((id, place) => (
+      {ids.slice(start * columns, end * columns).map((id, place) => (
         <li
           key={id}
           // The first of a row is as high as the row.
           ref={place % columns ? undefined : rows.measureElement}
-          data-index={first + Math.floor(place / columns)}
-          aria-posinset={first * columns + place + 1}
+          data-index={start + Math.floor(place / columns)}
+          aria-posinset={start * columns + place + 1}
           aria-setsize={ids.length}
         >
           <ModelCard id={id} onDelete={onDelete} />

@@ -26,8 +26,9 @@ interface Props {
 export function ModelList({ onDelete, onAdd }: Props) {
   const { listing, filtered, change } = useListing();
   const ids = useEntities(useShallow((state) => arrange(state.models, listing)));
-  const total = useEntities((state) => Object.keys(state.models).length);
-  const { status, error } = useEntities((state) => state.fetched.models);
+  const here = useEntities((state) => Object.keys(state.models).length);
+  const { status, error, ...told } = useEntities((state) => state.fetched.models);
+  const total = told.total ?? here;
 
   if (!total) {
     if (error) return <ErrorNotice error={error} onRetry={() => void fetchAll("models")} />;
@@ -103,7 +104,7 @@ function OnTheirWay() {
   return (
     <div className={classes.waiting} aria-busy="true">
       {["a", "b", "c", "d", "e", "f"].map((key) => (
-        <Skeleton key={key} h={222} radius="md" />
+        <Skeleton key={key} h={244} radius="md" />
       ))}
     </div>
   );
