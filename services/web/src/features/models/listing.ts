@@ -22,7 +22,7 @@ const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
 const byName: Compare = (a, b) => words.compare(a.name, b.name) || words.compare(a.id, b.id);
 const byAge: Compare = (a, b) =>
-  a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.id < b.id ? -1 : 1;
+  a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : byName(a, b);
 
 const ORDERS: Record<Sort, Compare> = {
   name: byName,
