@@ -24,7 +24,7 @@ export function EstimateCard({ estimate, busy, columns, stored, missing, childre
           <Title order={3} size="h5">
             What it takes
           </Title>
-          {busy && <Loader size={16} aria-label="Estimating" />}
+          {busy && <Loader size={16} role="status" aria-label="Estimating" />}
         </Group>
         {estimate && !missing ? (
           <Figures estimate={estimate} columns={columns} stored={stored} />
