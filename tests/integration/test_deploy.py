@@ -36,6 +36,7 @@ from mistudio_client.embedded.tokens import mint
 from mistudio_contracts import sites, subjects
 from mistudio_contracts.subjects import Subject
 from mistudio_servicekit.provision import provision
+from mistudio_testkit.cable import Cable
 from mistudio_testkit.composed import ROOT, Images, Service, resolved, secrets
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.servers import postgres_server
@@ -314,18 +315,19 @@ async def test_a_bus_that_speaks_tls_is_joined_by_who_trusts_it_and_by_nobody_el
 async def test_a_site_and_its_edge_move_orders_and_reports_between_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """NATS of both from the deployed files, each provisioned as its part."""
+    """NATS of both from the deployed files, each provisioned as its part; their link is cut."""
     environ = {**secrets(), "MISTUDIO_EDGE": "jetson"}
     leaf = PortBook(tmp_path / "ports.json").claim("leaf")
     over = "deploy/compose/centre.yaml"
     with (
         deployment(tmp_path / "centre", environ, over) as centre,
         deployment(tmp_path / "edge", environ) as edge,
+        Cable(leaf) as cable,
     ):
         assert centre.services["catalog"]["environment"]["MISTUDIO_EDGE"] == "jetson"
         centre_port = centre.start_bus(lines={"port: 7422": f"port: {leaf}"})
         password = environ["NATS_EDGE_PASSWORD"]
-        address = json.dumps(f"nats-leaf://edge:{password}@127.0.0.1:{leaf}")
+        address = json.dumps(f"nats-leaf://edge:{password}@127.0.0.1:{cable.port}")
         edge.services["nats"]["command"] = ["-c", "/etc/nats/leaf.conf"]
         edge.services["nats"]["environment"]["MISTUDIO_CENTRE_URL"] = address
         edge_port = edge.start_bus(also=ROOT / "deploy/jetson/leaf.conf")
@@ -353,14 +355,22 @@ async def test_a_site_and_its_edge_move_orders_and_reports_between_them(
             address_of("extractor", edge_port), inbox_prefix="_INBOX_extractor"
         )
         order, report = subjects.WORK_SHARD, subjects.REPORT_SHARD
-        await catalog.jetstream().publish(order.name(), b"an order", stream="WORK")
-        taken = await pulled(extractor, order)
-        assert taken.data == b"an order"
-        await extractor.jetstream().publish(report.name(), b"a report", stream="REPORTS")
-        await taken.ack_sync()
-        told = await pulled(catalog, report)
-        assert told.data == b"a report"
-        await told.ack_sync()
+        for number in range(6):
+            if number == 2:
+                cable.cut()
+            await catalog.jetstream().publish(order.name(), b"order %d" % number, stream="WORK")
+            told = extractor.jetstream().publish(
+                report.name(), b"report %d" % number, stream="REPORTS"
+            )
+            assert (await told).stream == "REPORTS", "kept here, whether there is a link or not"
+        cable.join()
+        for number in range(6):
+            taken = await pulled(extractor, order)
+            assert taken.data == b"order %d" % number
+            await taken.ack_sync()
+            heard = await pulled(catalog, report)
+            assert heard.data == b"report %d" % number
+            await heard.ack_sync()
         # The catalog may look whether the edge has anything left, and so give nothing twice.
         there = catalog.jetstream(domain="jetson")
         assert (await there.consumer_info("WORK", order.durable())).num_pending == 0
