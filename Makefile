@@ -62,6 +62,10 @@ lint: setup ## Format, lint, architecture and types
 contracts: setup ## Render contracts/ and infra/nats/ from the code
 	@$(BIN)/python deploy/dev/render.py
 
+.PHONY: docs
+docs: setup ## Build the documentation into site/; a warning ends it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 .PHONY: constraints
 constraints: setup ## Pin today's versions into constraints.txt, without addresses
 	@deploy/dev/pin
@@ -76,5 +80,5 @@ up: web ## Start the embedded stack in the foreground
 
 .PHONY: clean
 clean: ## Remove caches and the venv
-	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache services/web/node_modules services/web/dist
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache site services/web/node_modules services/web/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
