@@ -1,16 +1,12 @@
-"""SAELens reads what is exported for it, and trains on it."""
+"""What is exported for SAELens. That it trains on it, the documentation's tutorial shows."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import load_from_disk
-from filelock import FileLock
 from numpy.typing import NDArray
 
 import mistudio_activations as ma
@@ -18,21 +14,12 @@ from mistudio_activations import saelens
 
 from .test_store import write_shard
 
-ROOT = Path(__file__).resolve().parents[3]
 POINT = "layers.3.resid_post"
 HOOK = "blocks.3.hook_resid_post"
 WIDTH, CONTEXT = 16, 8
 RNG = np.random.default_rng(0)
 LENGTHS = [RNG.integers(3, 40, 40).tolist() for _ in range(2)]
 TOKENS = sum(map(sum, LENGTHS))
-
-
-@pytest.fixture(scope="session")
-def peers() -> Path:
-    """The Python of the environment with SAELens, made if it is not there."""
-    with FileLock(ROOT / ".venv-peers.lock"):
-        subprocess.run([ROOT / "deploy" / "dev" / "peers"], check=True)
-    return ROOT / ".venv-peers" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -115,25 +102,3 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, rows: NDArray[np
     with pytest.raises(ma.ActivationsError, match="there already"):
         ma.export_saelens(store, POINT, tmp_path / "taken", context_size=8)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".store.lock", "store", "taken"]
-
-
-@pytest.mark.timeout(900)  # The first time, the environment of peers is made and compiled.
-def test_saelens_trains_on_it_and_its_loss_falls(
-    tmp_path: Path, rows: NDArray[np.float32], peers: Path
-) -> None:
-    store = make(tmp_path / "store", rows, "float32")
-    ma.export_saelens(store, POINT, tmp_path / "out", context_size=CONTEXT)
-    # Bytecode is kept: compiling SAELens and what it needs anew takes longer than all else here.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
-        [peers, Path(__file__).with_name("train_with_saelens.py"), tmp_path / "out"],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    told = json.loads(done.stdout.splitlines()[-1])
-    np.testing.assert_array_equal(told["rows"], rows[: 4 * CONTEXT])
-    assert told["token_ids"] == store.input_ids[: 4 * CONTEXT].tolist()
-    first, last = np.mean(told["losses"][:5]), np.mean(told["losses"][-5:])
-    assert last < first / 2
