@@ -2,6 +2,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, errorOf } from "./errors";
 import type { paths } from "./generated/openapi";
+import { randomHex } from "./random";
 import { newTraceparent } from "./trace";
 
 let token: string | null = null;
@@ -66,7 +67,7 @@ export async function unwrap<T>(
 
 /** Return a key that makes repeating a request harmless. */
 export function idempotencyKey(): string {
-  return crypto.randomUUID();
+  return randomHex(16);
 }
 
 /** Return the header of a request that does its work once, however often it is sent. */

@@ -1,6 +1,7 @@
 /** Sending a form and telling how much of it is on its way, which fetch cannot do. */
 import { currentToken, idempotencyKey, unauthorized } from "./client";
 import { ApiError, errorOf } from "./errors";
+import { newTraceparent } from "./trace";
 
 /**
  * Send a form.
@@ -25,6 +26,7 @@ export function sendForm<T>(
     request.open("POST", path);
     request.setRequestHeader("Authorization", `Bearer ${currentToken()}`);
     request.setRequestHeader("Idempotency-Key", idempotencyKey());
+    request.setRequestHeader("traceparent", newTraceparent());
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
     request.addEventListener("load", () => {
       const body = parsed(request.responseText);
