@@ -46,6 +46,10 @@ families: setup ## Run every family in every format and write docs/families.md
 faults: setup ## Kill, fill and cut at every point: what the usual run does at a few
 	@MISTUDIO_FAULTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
 
+.PHONY: thorough
+thorough: setup ## Follow the docs to a trained SAE, and let the fuzzer go on for longer
+	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/integration/test_docs.py tests/integration/test_doors.py $(ARGS)
+
 .PHONY: unit
 unit: setup ## Only the fast tests, those beside the packages
 	@$(BIN)/pytest -n $(WORKERS) libs services $(ARGS)

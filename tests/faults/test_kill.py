@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
-from mistudio_testkit.faults import PATIENCE, Undisturbed, checksums, kill
+from mistudio_testkit.faults import EVERY, PATIENCE, Undisturbed, checksums, kill
 from mistudio_testkit.models import make_model
 from mistudio_testkit.site import MODEL_DONE, Site
 
-pytestmark = [pytest.mark.stack, pytest.mark.faults]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.faults,
+    pytest.mark.skipif(not EVERY, reason="every victim: make faults kills them, others kill a few"),
+]
 
 EARLY, MIDWAY = "extraction:queued", "extraction:shard_completed"
 

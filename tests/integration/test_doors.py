@@ -14,6 +14,7 @@ import pytest
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import Site
+from mistudio_testkit.thorough import THOROUGH
 
 pytestmark = pytest.mark.stack
 
@@ -99,6 +100,7 @@ def test_the_command_line_walks_the_whole_way(
     mistudio(stack, "models", "show", model["id"], code=4)
 
 
+@pytest.mark.timeout(1800 if THOROUGH else 300)
 def test_a_fuzzer_finds_no_answer_outside_the_contract(site: Site, stack: EmbeddedStack) -> None:
     ran = subprocess.run(
         [
@@ -106,12 +108,13 @@ def test_a_fuzzer_finds_no_answer_outside_the_contract(site: Site, stack: Embedd
             "--header", f"Authorization: Bearer {stack.token}",
             "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
             "response_headers_conformance,response_schema_conformance",
-            "--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--workers", "1",
+            "--phases", "examples,coverage,fuzzing" if THOROUGH else "examples,fuzzing",
+            "--max-examples", "30" if THOROUGH else "3", "--workers", "1",
             "--generation-deterministic",
         ],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1700,
         check=False,
         cwd=stack.data_dir,
     )  # fmt: skip

@@ -158,7 +158,8 @@ def after_work(
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_panel_has_something_to_show(name: str, after_work: Prometheus) -> None:
-    assert after_work.numbers(QUERIES[name])
+    # A scrape that a busy machine answers too late leaves a gap until the next.
+    after_work.until(QUERIES[name])
 
 
 def test_rules_are_evaluated_and_nothing_that_works_alarms_anybody(
@@ -184,7 +185,7 @@ def test_what_an_alert_watches_is_there(rule: dict[str, Any], after_work: Promet
     """Compared with nothing, each part of its expression is a number."""
     after_work.ask(rule["expr"])
     for watched in set(re.findall(r"mistudio_\w+", rule["expr"])):
-        assert after_work.numbers(watched), watched
+        after_work.until(watched)
 
 
 def test_each_service_reads_all_its_figures(after_work: Prometheus) -> None:

@@ -177,8 +177,12 @@ describe("how a model is configured", () => {
     );
     await user.click(screen.getByRole("button", { name: "Load what it is now" }));
     await waitFor(() => expect(configuration().getByLabelText("Name")).toHaveValue("Renamed"));
-    expect(configuration().getByRole("switch", { name: /^Offload/ })).not.toBeChecked();
-    expect(screen.queryByText("Somebody changed it meanwhile")).not.toBeInTheDocument();
+    await waitFor(() =>
+      expect(configuration().getByRole("switch", { name: /^Offload/ })).not.toBeChecked(),
+    );
+    await waitFor(() =>
+      expect(screen.queryByText("Somebody changed it meanwhile")).not.toBeInTheDocument(),
+    );
   });
 
   test("an event that changes something else is no conflict", async () => {
