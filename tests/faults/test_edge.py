@@ -85,8 +85,9 @@ def joined(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Itera
             site.close()
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["cut off", "cut off and killed"])
 def test_an_edge_that_is_cut_off_works_on_and_the_centre_catches_up(
-    joined: Joined, tmp_path: Path
+    joined: Joined, tmp_path: Path, killed: bool
 ) -> None:
     site, cable = joined.site, joined.cable
     model = make_model(tmp_path / "gpt2", "gpt2", n_embd=128, n_layer=8)
@@ -100,8 +101,9 @@ def test_an_edge_that_is_cut_off_works_on_and_the_centre_catches_up(
         cable.cut()
         assert wait_until(lambda: joined.at_the_edge()[0] == 0, PATIENCE), "it works on"
         _, done_alone = joined.at_the_edge()
-        # One that starts while it is cut off asks for the other end every half minute.
-        kill(joined.edge, "nats")
+        if killed:
+            # One that starts while it is cut off asks for the other end every half minute.
+            kill(joined.edge, "nats")
         assert wait_until(lambda: not joined.online(), PATIENCE)
         # What is asked for meanwhile waits for the edge.
         path = f"/models/{undisturbed.model_id}/extract-activations"

@@ -70,6 +70,10 @@ class Cable:
             writer.transport.abort()
             return
         there, to_there = await asyncio.open_connection("127.0.0.1", self._to)
+        if self._cut:
+            for each in (writer, to_there):
+                each.transport.abort()
+            return
         self._writers |= {writer, to_there}
         await asyncio.gather(_pour(reader, to_there), _pour(there, writer))
 

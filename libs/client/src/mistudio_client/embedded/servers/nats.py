@@ -42,6 +42,7 @@ jetstream {{
 _FOR_AN_EDGE = """
 leafnodes {{
   listen: {listen}
+  no_advertise: true
   authorization {{ user: {user}, password: {password} }}
 }}
 """
