@@ -40,15 +40,16 @@ test: setup ## Every check and every test
 
 .PHONY: families
 families: setup ## Run every family in every format and write docs/families.md
-	@MISTUDIO_FAMILIES=all $(BIN)/pytest -n 0 tests/integration/test_families.py $(ARGS)
+	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/integration/test_families.py $(ARGS)
 
 .PHONY: faults
 faults: setup ## Kill, fill and cut at every point: what the usual run does at a few
-	@MISTUDIO_FAULTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
+	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
 
 .PHONY: thorough
-thorough: setup ## Follow the docs to a trained SAE, and let the fuzzer go on for longer
-	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/integration/test_docs.py tests/integration/test_doors.py $(ARGS)
+thorough: web ## What else takes too long for each change: start page, tutorial, a long fuzzing …
+	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 -m nightly --ignore=tests/faults \
+		--ignore=tests/integration/test_families.py $(ARGS)
 
 .PHONY: unit
 unit: setup ## Only the fast tests, those beside the packages

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from mistudio_testkit.nightly import skip_what_is_nightly
+
 # Threads that wait for each other cost tiny models more than they save, above all on a machine
 # that tests already keep busy. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of the same name.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what shares servers on one worker: the tests of a file, and those of one stack."""
+    skip_what_is_nightly(items)
     for item in items:
         across = item.path.is_relative_to(config.rootpath / "tests")
         shares = across and "stack" in getattr(item, "fixturenames", ())

@@ -15,7 +15,7 @@ import pytest
 import mistudio_activations
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_client.embedded.processes import wait_until
-from mistudio_testkit.faults import EVERY, PATIENCE, Checksums, Undisturbed, checksums
+from mistudio_testkit.faults import PATIENCE, Checksums, Undisturbed, checksums
 from mistudio_testkit.models import make_model
 from mistudio_testkit.s3 import S3Server
 from mistudio_testkit.site import EXTRACTION_DONE, Json, Site
@@ -23,7 +23,7 @@ from mistudio_testkit.site import EXTRACTION_DONE, Json, Site
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.faults,
-    pytest.mark.skipif(not EVERY, reason="two stacks and five stops: make faults runs it"),
+    pytest.mark.nightly("two stacks and five stops"),
 ]
 
 ENV = {

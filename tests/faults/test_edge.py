@@ -19,14 +19,14 @@ from mistudio_client.embedded import AtTheEdge, EmbeddedStack, ForAnEdge
 from mistudio_client.embedded.ports import PortBook
 from mistudio_client.embedded.processes import wait_until
 from mistudio_testkit.cable import Cable
-from mistudio_testkit.faults import EVERY, PATIENCE, Undisturbed, checksums, kill
+from mistudio_testkit.faults import PATIENCE, Undisturbed, checksums, kill
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.site import EXTRACTION_DONE, Site
 
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.faults,
-    pytest.mark.skipif(not EVERY, reason="two whole sites: make faults runs them"),
+    pytest.mark.nightly("two whole sites"),
 ]
 
 SHARD = "extraction:shard_completed"

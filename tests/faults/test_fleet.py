@@ -18,13 +18,17 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
-from mistudio_testkit.faults import EVERY, PATIENCE, hurry, kill
+from mistudio_testkit.faults import PATIENCE, hurry, kill
 from mistudio_testkit.fleet import Fleet
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.repeated import Work, captured_by, over, queue
 from mistudio_testkit.site import Frames, Site
 
-pytestmark = [pytest.mark.stack, pytest.mark.faults]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.faults,
+    pytest.mark.nightly("thirty kills and ten full disks"),
+]
 
 SEED = int(os.environ.get("MISTUDIO_FAULT_SEED", secrets.randbelow(2**32)))
 """Of every random point here; a failure names it, and it is taken from the environment."""
@@ -99,13 +103,12 @@ def test_extractors_that_come_and_go_change_only_the_speed(fleet: Fleet, work: W
 
 
 VICTIMS = ["extractor"] * 24 + ["catalog"] * 2 + ["nats"] * 2 + ["postgres"] * 2
-FEW_VICTIMS = ["extractor", "catalog", "nats"]
-FULL_DISKS, FEW_FULL_DISKS = 10, 2
+FULL_DISKS = 10
 
 
 def test_kill_9_at_random_points(fleet: Fleet, work: Work) -> None:
     chance = random.Random(SEED)
-    chance.shuffle(victims := list(VICTIMS if EVERY else FEW_VICTIMS))
+    chance.shuffle(victims := list(VICTIMS))
     for number, victim in enumerate(victims):
         share = chance.random()
         told = f"MISTUDIO_FAULT_SEED={SEED}: point {number}, {victim} at {share:.3f}"
@@ -140,8 +143,7 @@ def test_a_disk_that_fills_at_random_points_leaves_nothing_and_is_made_good(
 ) -> None:
     chance, size = random.Random(SEED), work_bytes(work)
     ends: Counter[str] = Counter()
-    points = FULL_DISKS if EVERY else FEW_FULL_DISKS
-    for number in range(points):
+    for number in range(FULL_DISKS):
         share = chance.random()
         told = f"MISTUDIO_FAULT_SEED={SEED}: point {number}, full at {share:.3f} of its bytes"
         work.forget()
@@ -156,7 +158,7 @@ def test_a_disk_that_fills_at_random_points_leaves_nothing_and_is_made_good(
         if done["status"] == "failed":
             done = work.site.extract(work.model_id, timeout=PATIENCE, **work.body)
         work.check(done, told)
-    assert ends["failed"] >= points // 2, (SEED, ends)
+    assert ends["failed"] >= FULL_DISKS // 2, (SEED, ends)
 
 
 def work_bytes(work: Work) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_client.embedded.processes import wait_until
-from mistudio_testkit.faults import EVERY, PATIENCE, hurry
+from mistudio_testkit.faults import PATIENCE, hurry
 from mistudio_testkit.fleet import Fleet
 from mistudio_testkit.hosts import Network
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
@@ -22,7 +22,7 @@ from mistudio_testkit.site import Site
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.faults,
-    pytest.mark.skipif(not EVERY, reason="a stack over three hosts: make faults runs it"),
+    pytest.mark.nightly("a stack over three hosts"),
 ]
 
 SHARD = "extraction:shard_completed"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
-from mistudio_testkit.faults import EVERY, PATIENCE, Undisturbed, checksums, kill
+from mistudio_testkit.faults import PATIENCE, Undisturbed, checksums, kill
 from mistudio_testkit.models import make_model
 from mistudio_testkit.site import MODEL_DONE, Site
 
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.faults,
-    pytest.mark.skipif(not EVERY, reason="every victim: make faults kills them, others kill a few"),
+    pytest.mark.nightly("a kill of every process at several moments"),
 ]
 
 EARLY, MIDWAY = "extraction:queued", "extraction:shard_completed"

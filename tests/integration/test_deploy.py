@@ -266,6 +266,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Ite
         site.close()
 
 
+@pytest.mark.nightly("a stack of its own, from the deployed files")
 def test_services_with_least_rights_on_the_bus_go_the_whole_way(
     deployed: Site, tiny_model: TinyModel, tmp_path: Path
 ) -> None:

@@ -19,7 +19,6 @@ from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.pages import blocks
 from mistudio_testkit.peers import peers_python
 from mistudio_testkit.site import Site
-from mistudio_testkit.thorough import nightly
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -72,7 +71,7 @@ def follow(page: str, where: Path, env: Mapping[str, str]) -> None:
         )
 
 
-@nightly
+@pytest.mark.nightly("a shell and Python for each block of the page")
 @pytest.mark.stack
 def test_one_can_start_as_the_first_page_says(
     home: Path, env: dict[str, str], tiny_model: TinyModel
@@ -82,7 +81,7 @@ def test_one_can_start_as_the_first_page_says(
     follow("index.md", home, env)
 
 
-@nightly
+@pytest.mark.nightly("the training of an SAE")
 @pytest.mark.stack
 @pytest.mark.timeout(900)  # The first time, the environment of peers is made and compiled.
 def test_the_tutorial_ends_with_a_trained_sae(

@@ -14,7 +14,6 @@ import pytest
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import Site
-from mistudio_testkit.thorough import THOROUGH
 
 pytestmark = pytest.mark.stack
 
@@ -100,16 +99,28 @@ def test_the_command_line_walks_the_whole_way(
     mistudio(stack, "models", "show", model["id"], code=4)
 
 
-@pytest.mark.timeout(1800 if THOROUGH else 300)
-def test_a_fuzzer_finds_no_answer_outside_the_contract(site: Site, stack: EmbeddedStack) -> None:
+@pytest.mark.parametrize(
+    ("phases", "examples"),
+    [
+        pytest.param("examples,fuzzing", 2, id="short"),
+        pytest.param(
+            "examples,coverage,fuzzing",
+            30,
+            id="long",
+            marks=[pytest.mark.nightly("half an hour of requests"), pytest.mark.timeout(1800)],
+        ),
+    ],
+)
+def test_a_fuzzer_finds_no_answer_outside_the_contract(
+    site: Site, stack: EmbeddedStack, phases: str, examples: int
+) -> None:
     ran = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{stack.url}/api/openapi.json",
             "--header", f"Authorization: Bearer {stack.token}",
             "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
             "response_headers_conformance,response_schema_conformance",
-            "--phases", "examples,coverage,fuzzing" if THOROUGH else "examples,fuzzing",
-            "--max-examples", "30" if THOROUGH else "3", "--workers", "1",
+            "--phases", phases, "--max-examples", str(examples), "--workers", "1",
             "--generation-deterministic",
         ],
         capture_output=True,

@@ -7,7 +7,7 @@ family is exact, the tests of ``libs/capture`` show); ``make families`` runs the
 
 from __future__ import annotations
 
-import os
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ import mistudio_activations
 from mistudio_contracts import Quantization
 from mistudio_testkit.families import Proof, Proofs, Trained
 from mistudio_testkit.models import TINY, ragged_texts, write_jsonl
+from mistudio_testkit.nightly import NIGHTLY
 from mistudio_testkit.reference import relative_error, resid_post
 from mistudio_testkit.site import Json, Site
 
 pytestmark = pytest.mark.stack
 
-ALL = os.environ.get("MISTUDIO_FAMILIES") == "all"
 TABLE = Path(__file__).parents[2] / "docs" / "families.md"
 USUAL = [
     ("falcon", Quantization.NONE),
@@ -34,7 +34,11 @@ USUAL = [
     ("llama", Quantization.INT4),
     ("mixtral", Quantization.INT4),
 ]
-CASES = [(family, each) for family in sorted(TINY) for each in Quantization] if ALL else USUAL
+EVERY_ONE = pytest.mark.nightly("every family in every format")
+CASES = [
+    pytest.param(*case, marks=() if case in USUAL else EVERY_ONE)
+    for case in itertools.product(sorted(TINY), Quantization)
+]
 MOST = {
     Quantization.NONE: 1e-5,
     Quantization.FP16: 2e-2,
@@ -56,7 +60,7 @@ def proofs() -> Iterator[Proofs]:
     """What the tests of this module found; written when all have run."""
     found = Proofs()
     yield found
-    if ALL:
+    if NIGHTLY:
         TABLE.write_text(found.render(), encoding="utf-8")
 
 
@@ -107,7 +111,7 @@ def test_a_family_loads_runs_and_unloads_or_is_refused_with_the_reason(
     proofs.add(Proof(family, quantization.value, error=worst, bytes=model["memory_usage_bytes"]))
 
 
-@pytest.mark.skipif(not ALL, reason="downloads a model of 90 MB; make families runs it")
+@pytest.mark.nightly("the download of a model of 90 MB")
 @pytest.mark.parametrize("quantization", list(Quantization), ids=str)
 def test_a_trained_model_stays_near_itself_in_every_format(
     site: Site, trained: Path, dataset: Json, proofs: Proofs, quantization: Quantization

@@ -77,6 +77,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
+@pytest.mark.nightly("two installations of packages")
 def test_what_has_not_changed_is_not_done_again(checkout: Checkout) -> None:
     assert checkout.web("test", "build") == ["generate", "test", "build"]
     assert checkout.web("test", "build") == []
@@ -94,6 +95,7 @@ def test_what_has_not_changed_is_not_done_again(checkout: Checkout) -> None:
     assert checkout.call("web").stderr == ""
 
 
+@pytest.mark.nightly("an installation of packages")
 def test_what_failed_is_told_and_done_again(checkout: Checkout) -> None:
     broken = checkout.ui / "src" / "broken"
     broken.touch()
@@ -104,6 +106,7 @@ def test_what_failed_is_told_and_done_again(checkout: Checkout) -> None:
         assert not (checkout.ui / "dist").exists()
 
 
+@pytest.mark.nightly("an installation of Node and packages")
 def test_a_machine_without_node_takes_it_from_a_package(checkout: Checkout) -> None:
     tools = checkout.root / "tools"
     tools.mkdir()

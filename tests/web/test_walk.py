@@ -180,6 +180,7 @@ def work(site: Site, files: Files) -> Work:
     return Work(model, dataset, done)
 
 
+@pytest.mark.nightly("every screen in dark and light")
 def test_each_screen_has_an_address(windows: Windows, work: Work) -> None:
     model, cache = f"/models/{work.model['id']}", f"/activations/{work.done['cache_id']}"
     screens = {
@@ -216,6 +217,7 @@ def test_a_reader_without_the_right_to_change_sees_no_actions(
         expect(page.get_by_role("button", name=action)).to_have_count(0)
 
 
+@pytest.mark.nightly("a gateway that is killed under a browser")
 def test_nothing_is_stale_after_the_gateway_was_killed_in_mid_extraction(
     windows: Windows, work: Work, site: Site, stack: EmbeddedStack, files: Files
 ) -> None:

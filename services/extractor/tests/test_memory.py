@@ -67,6 +67,7 @@ async def extract(catalog: Catalog, order: PlanExtraction) -> ExtractionCommitte
     return await catalog.report(ExtractionCommittedReport, task_id=order.task_id)
 
 
+@pytest.mark.nightly("ten thousand samples")
 async def test_ten_thousand_samples_take_no_more_memory_than_a_hundred(
     catalog: Catalog, disk: Disk, tiny: Artifact
 ) -> None:

@@ -90,6 +90,7 @@ async def test_a_shard_outlives_a_kill_with_the_same_checksums(
         assert await asyncio.wait_for(second.wait(), 30) == 0
 
 
+@pytest.mark.nightly("two processes that import torch")
 async def test_told_to_end_at_work_it_ends_in_order_and_the_next_takes_over(
     catalog: Catalog, disk: Disk, wide: Path
 ) -> None:
@@ -158,6 +159,7 @@ def test_it_is_wired_and_knows_its_device_before_torch_is_imported(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [], "nothing is written before the start"
 
 
+@pytest.mark.nightly("fifty loads")
 async def test_fifty_loads_and_unloads_leave_memory_where_it_was(
     catalog: Catalog, disk: Disk, tmp_path: Path
 ) -> None:

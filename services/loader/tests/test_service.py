@@ -469,7 +469,10 @@ class TestProcess:
                 process.kill()
             await process.wait()
 
-    @pytest.mark.parametrize("stage", ["downloading", "quantizing"])
+    @pytest.mark.parametrize(
+        "stage",
+        ["downloading", pytest.param("quantizing", marks=pytest.mark.nightly("a second kill"))],
+    )
     async def test_a_killed_loader_takes_its_child_along_and_the_next_one_completes(
         self,
         catalog: Catalog,

@@ -229,7 +229,14 @@ class TestRefusal:
 
 
 class TestLife:
-    @pytest.mark.parametrize("name", ["catalog", "nats", "postgres"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "catalog",
+            pytest.param("nats", marks=pytest.mark.nightly("a stack for each program")),
+            pytest.param("postgres", marks=pytest.mark.nightly("a stack for each program")),
+        ],
+    )
     def test_a_killed_program_is_started_again(self, make_stack: MakeStack, name: str) -> None:
         with make_stack() as stack:
             before = stack.pid(name)

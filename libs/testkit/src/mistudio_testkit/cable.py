@@ -27,7 +27,7 @@ class Cable:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
-        self._cut = False
+        self._cut = threading.Event()
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -54,23 +54,23 @@ class Cable:
 
     def join(self) -> None:
         """Carry again."""
-        self._cut = False
+        self._cut.clear()
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._carry, "127.0.0.1", 0)
 
     async def _drop(self) -> None:
-        self._cut = True
+        self._cut.set()
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._cut:
+        if self._cut.is_set():
             writer.transport.abort()
             return
         there, to_there = await asyncio.open_connection("127.0.0.1", self._to)
-        if self._cut:
+        if self._cut.is_set():
             for each in (writer, to_there):
                 each.transport.abort()
             return

@@ -17,9 +17,6 @@ from mistudio_contracts import topology
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import EXTRACTION_DONE, Site
 
-EVERY = os.environ.get("MISTUDIO_FAULTS") == "all"
-"""``make faults`` strikes at every point, the usual run at a few of them."""
-
 PATIENCE = 120.0
 """Seconds that a recovery may take before a test gives it up."""
 
