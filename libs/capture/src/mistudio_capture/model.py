@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from .families import FAMILIES, PACKED
 from .files import TensorFiles
 from .fusing import fuse_activations
 from .halves import multiply_in_float32
-from .heap import give_back, kept_for_a_pass
 from .hooks import HookPoint
 from .loading import Plan, plan
 from .passes import forward, prepare
@@ -208,10 +206,7 @@ class CaptureModel:
         for name in hook_points:
             self._check_point(HookPoint.parse(name))
         inputs, rows = prepare(input_ids, bounds, packed=self.packs)
-        with (
-            kept_for_a_pass() if self.device.type == "cpu" else nullcontext(),
-            tapped(self.decoder, self.blocks, self.anatomy, hook_points, rows, on_hook),
-        ):
+        with tapped(self.decoder, self.blocks, self.anatomy, hook_points, rows, on_hook):
             forward(self.decoder, inputs, bounds)
 
     def close(self) -> None:
@@ -221,7 +216,6 @@ class CaptureModel:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        give_back()
 
 
 def _fill(found: Plan, blocks: nn.ModuleList, device: torch.device, offload_blocks: int) -> None:
