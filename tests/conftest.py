@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +72,14 @@ def site(stack: EmbeddedStack) -> Iterator[Site]:
 def home(tmp_path: Path) -> Path:
     """A directory of the test's own below the allowed root."""
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct as the demo builds it."""
+    home = tmp_path_factory.mktemp("trained")
+    assert home.is_relative_to(models_root)
+    target = home / "SmolLM2-135M-Instruct"
+    maker = Path(__file__).parents[1] / "examples" / "demo" / "model.py"
+    subprocess.run([sys.executable, maker, home / "gguf", target], check=True)
+    return target

@@ -81,14 +81,13 @@ def test_one_can_start_as_the_first_page_says(
     follow("index.md", home, env)
 
 
-@pytest.mark.nightly("the training of an SAE")
+@pytest.mark.nightly("a model of 90 MB to download, and an SAE to train")
 @pytest.mark.stack
 @pytest.mark.timeout(900)  # The first time, the environment of peers is made and compiled.
 def test_the_tutorial_ends_with_a_trained_sae(
-    home: Path, env: dict[str, str], site: Site, tiny_model: TinyModel
+    home: Path, env: dict[str, str], site: Site, trained: Path
 ) -> None:
-    """On a tiny model in the place of a real one: the steps and the code are the page's own."""
-    shutil.copytree(tiny_model("llama"), home / "my-model")
+    shutil.copytree(trained, home / "my-model")
     follow("tutorial/index.md", home, env)
 
     (training,) = (

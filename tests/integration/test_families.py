@@ -8,8 +8,6 @@ family is exact, the tests of ``libs/capture`` show); ``make families`` runs the
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,14 +137,3 @@ def test_a_trained_model_stays_near_itself_in_every_format(
             (fidelity["reference_perplexity"], fidelity["perplexity"]) if quantised else None,
         )
     )
-
-
-@pytest.fixture(scope="module")
-def trained(models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct as the demo builds it."""
-    home = tmp_path_factory.mktemp("trained")
-    assert home.is_relative_to(models_root)
-    target = home / "SmolLM2-135M-Instruct"
-    maker = Path(__file__).parents[2] / "examples" / "demo" / "model.py"
-    subprocess.run([sys.executable, maker, home / "gguf", target], check=True)
-    return target
