@@ -46,9 +46,13 @@ families: setup ## Run every family in every format and write docs/families.md
 faults: setup ## Kill, fill and cut at every point: what the usual run does at a few
 	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup ## Give every door and every reader of files random input, ten minutes each
+	@MISTUDIO_TESTS=all MISTUDIO_FUZZ_SECONDS=600 $(BIN)/pytest -n 0 -m fuzz $(ARGS)
+
 .PHONY: thorough
 thorough: web ## What else takes too long for each change: start page, tutorial, a long fuzzing …
-	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 -m nightly --ignore=tests/faults \
+	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 -m 'nightly and not fuzz' --ignore=tests/faults \
 		--ignore=tests/integration/test_families.py $(ARGS)
 
 .PHONY: unit

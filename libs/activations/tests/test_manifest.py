@@ -123,3 +123,36 @@ def test_the_schema_refuses_what_no_manifest_says(tmp_path: Path, wrong: dict[st
     schema = Draft202012Validator(ma.MANIFEST_SCHEMA)
     assert schema.is_valid(document)
     assert not schema.is_valid({**document, **wrong})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"path": "../other/tokens/00000.safetensors"},
+        {"path": "../00000.safetensors"},
+        {"path": "/etc/00000.safetensors"},
+        {"path": "tokens/../../00000.safetensors"},
+        {"path": "tok\\..\\00000.safetensors"},
+        {"path": "tokens\x00/00000.safetensors"},
+        {"path": "tokens/00000.safetensors\n"},
+        {"tokens": -1},
+        {"samples": 1.5},
+        {"bytes": True},
+        {"sha256": "A" * 64},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_leads_out_of_its_store_or_counts_wrongly_is_refused(
+    old: Path, changed: dict[str, Any]
+) -> None:
+    document = document_of(old)
+    document["tokens"][0].update(changed)
+    (old / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(ma.StoreCorrupt, match="cannot be read"):
+        ma.open(old)
+
+
+def test_a_manifest_nested_beyond_measure_is_refused(old: Path) -> None:
+    (old / "manifest.json").write_text("[" * 200_000)
+    with pytest.raises(ma.StoreCorrupt, match="cannot be read"):
+        ma.open(old)

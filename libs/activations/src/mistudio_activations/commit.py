@@ -138,7 +138,7 @@ def evict(store: Where, columns: Sequence[str] | None) -> int:
 LEASE = 24 * 3600.0
 """Seconds for which what no manifest names may still be somebody's work."""
 
-_OWN = re.compile(r"[^/]+/(\d{5}\.(safetensors|stats)|stats\.json|\..*\.partial)")
+_OWN = re.compile(r"[^/]+/(\d{5,}\.(safetensors|stats)|stats\.json|\..*\.partial)")
 """What writers put into a store, beside the manifest; anything else is not ours to delete."""
 
 

@@ -11,7 +11,7 @@ from .errors import StoreCorrupt, UnknownVersion
 from .places import MANIFEST, Where, place_of
 from .provenance import Info
 from .scaled import QuantizationError
-from .schema import SCHEMA_VERSION
+from .schema import DTYPES, PATH, SCHEMA_VERSION, SHA256
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Manifest:
             if read is None:
                 raise UnknownVersion(version, sorted(_READERS))
             return read(document)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreCorrupt("the manifest cannot be read") from error
 
 
@@ -122,7 +122,7 @@ def _from_1(document: Mapping[str, Any]) -> Manifest:
 
 def _from_2(document: Mapping[str, Any]) -> Manifest:
     return Manifest(
-        dtype=document["dtype"],
+        dtype=_dtype(document["dtype"]),
         tokens=_shards(document["tokens"]),
         columns={name: _column(column) for name, column in document["columns"].items()},
         info=Info.from_json(document["info"]),
@@ -132,15 +132,40 @@ def _from_2(document: Mapping[str, Any]) -> Manifest:
 def _column(document: Mapping[str, Any]) -> ColumnEntry:
     error = document["quantization_error"]
     return ColumnEntry(
-        width=document["width"],
-        dtype=document["dtype"],
-        quantization_error=None if error is None else QuantizationError(**error),
+        width=_count(document["width"]),
+        dtype=_dtype(document["dtype"]),
+        quantization_error=None if error is None else _error(error),
         shards=_shards(document["shards"]),
     )
 
 
 def _shards(documents: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...]:
-    return tuple(Shard(**each) for each in documents)
+    found = tuple(Shard(**each) for each in documents)
+    for shard in found:
+        # A store may come from a stranger, and its manifest lead out of it.
+        if not PATH.fullmatch(shard.path) or not SHA256.fullmatch(shard.sha256):
+            raise ValueError("a shard has no path or no checksum")
+        for number in (shard.tokens, shard.samples, shard.bytes):
+            _count(number)
+    return found
+
+
+def _error(document: Mapping[str, Any]) -> QuantizationError:
+    if not all(isinstance(each, (int, float)) for each in document.values()):
+        raise ValueError("an error is no number")
+    return QuantizationError(**document)
+
+
+def _count(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("a count is no whole number")
+    return number
+
+
+def _dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise ValueError("a dtype is not known")
+    return name
 
 
 _READERS: dict[int, Callable[[Mapping[str, Any]], Manifest]] = {1: _from_1, 2: _from_2}

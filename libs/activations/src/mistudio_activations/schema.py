@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 SCHEMA_VERSION = 2
 
-_DTYPE: dict[str, Any] = {"enum": ["float32", "float16", "bfloat16", "int8"]}
+DTYPES = ("float32", "float16", "bfloat16", "int8")
+
+PATH = re.compile(r"(?!\.)[^/\\\0]+/[0-9]{5,}\.safetensors")
+"""A shard's path: a directory of the store, and a file in it."""
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_DTYPE: dict[str, Any] = {"enum": list(DTYPES)}
 
 
 def _optional(kind: str, **more: Any) -> dict[str, Any]:
@@ -17,11 +25,11 @@ _SHARD: dict[str, Any] = {
     "type": "object",
     "required": ["path", "tokens", "samples", "bytes", "sha256"],
     "properties": {
-        "path": {"type": "string"},
+        "path": {"type": "string", "pattern": f"^{PATH.pattern}$"},
         "tokens": {"type": "integer", "minimum": 0},
         "samples": {"type": "integer", "minimum": 0},
         "bytes": {"type": "integer", "minimum": 0},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "sha256": {"type": "string", "pattern": f"^{SHA256.pattern}$"},
     },
 }
 _SHARDS: dict[str, Any] = {"type": "array", "items": _SHARD}

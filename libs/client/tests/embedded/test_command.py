@@ -83,7 +83,14 @@ def begin(data_dir: Path) -> Iterator[Begin]:
 
 
 class TestForeground:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize(
+        "number",
+        [
+            signal.SIGINT,
+            pytest.param(signal.SIGTERM, marks=pytest.mark.nightly("a stack of its own")),
+            pytest.param(signal.SIGHUP, marks=pytest.mark.nightly("a stack of its own")),
+        ],
+    )
     def test_a_signal_ends_it_cleanly(
         self, begin: Begin, data_dir: Path, number: signal.Signals
     ) -> None:
@@ -94,6 +101,7 @@ class TestForeground:
         assert "Stopped." in output
         assert left_running(Layout.at(data_dir)) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_it_ends_in_ten_seconds_though_a_service_does_not_listen(
         self, begin: Begin, data_dir: Path
     ) -> None:
@@ -103,6 +111,7 @@ class TestForeground:
         assert process.returncode == 0
         assert left_running(Layout.at(data_dir)) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_a_second_interrupt_kills(self, begin: Begin, data_dir: Path) -> None:
         process = begin(flags="--ignore-term")
         layout = Layout.at(data_dir)
@@ -138,6 +147,7 @@ class TestForeground:
         assert "ended unexpectedly" in output
         assert left_running(Layout.at(data_dir)) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_down_from_elsewhere_ends_it(self, begin: Begin, run: Run, data_dir: Path) -> None:
         process = begin()
         assert run("down").returncode == 0
@@ -145,6 +155,7 @@ class TestForeground:
         assert process.returncode == 0
         assert left_running(Layout.at(data_dir)) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_killed_itself_it_leaves_nothing_to_the_next(
         self, begin: Begin, run: Run, data_dir: Path
     ) -> None:

@@ -84,6 +84,7 @@ class TestStart:
             commands = [part for p in left_running(stack.layout) for part in p.cmdline()]
         assert not [word for word in passwords for part in commands if word in part]
 
+    @pytest.mark.nightly("a stack of its own")
     def test_signs_its_token_with_the_secret_of_the_services(self, make_stack: MakeStack) -> None:
         with make_stack(env={"JWT_SECRET_KEY": "k" * 32}, services=["gateway"]) as stack:
             claims = jwt.decode(
@@ -134,6 +135,7 @@ class TestStart:
             roots = json.loads(stack.layout.settings.read_text())["local_roots"]
         assert roots == [str(stack.layout.imports), str(open_directory)]
 
+    @pytest.mark.nightly("a stack of its own")
     def test_uses_the_servers_that_the_environment_names(
         self, make_stack: MakeStack, open_directory: Path
     ) -> None:
@@ -155,7 +157,13 @@ class TestStart:
         ) as stack:
             assert stack.log("step").split() == [stack.database_url, stack.nats_url]
 
-    @pytest.mark.parametrize("name", ["a b #c ;d 100%", "deep/" + "x" * 100])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "a b #c ;d 100%",
+            pytest.param("deep/" + "x" * 100, marks=pytest.mark.nightly("a stack of its own")),
+        ],
+    )
     def test_works_below_any_path(
         self, make_stack: MakeStack, data_dir: Path, name: str, request: pytest.FixtureRequest
     ) -> None:
@@ -168,6 +176,7 @@ class TestStart:
 
 
 class TestRefusal:
+    @pytest.mark.nightly("a stack of its own")
     def test_a_second_stack_on_the_same_directory_is_told_where_the_first_is(
         self, make_stack: MakeStack
     ) -> None:
@@ -211,6 +220,7 @@ class TestRefusal:
         assert "no such revision" in caught.value.log
         assert left_running(stack.layout) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_a_service_that_is_never_ready_fails_the_start_in_time(
         self, make_stack: MakeStack
     ) -> None:
@@ -255,6 +265,7 @@ class TestLife:
             assert stack.pid("loader") != before
             assert control.status(stack.layout).ready
 
+    @pytest.mark.nightly("a stack of its own")
     def test_a_stop_leaves_nothing_and_forces_what_does_not_listen(
         self, make_stack: MakeStack
     ) -> None:
@@ -273,6 +284,7 @@ class TestLife:
         stack.stop()
         assert not control.status(stack.layout).running
 
+    @pytest.mark.nightly("a stack of its own")
     async def test_the_next_start_recovers_from_a_killed_supervisor(
         self, make_stack: MakeStack
     ) -> None:
@@ -301,6 +313,7 @@ class TestLife:
         stack.stop()
         assert left_running(stack.layout) == []
 
+    @pytest.mark.nightly("a stack of its own")
     def test_a_stack_ends_with_the_killed_process_that_started_it(
         self, make_stack: MakeStack, data_dir: Path
     ) -> None:

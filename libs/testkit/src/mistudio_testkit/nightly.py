@@ -8,6 +8,9 @@ import pytest
 
 NIGHTLY = os.environ.get("MISTUDIO_TESTS") == "all"
 
+FUZZ_SECONDS = int(os.environ.get("MISTUDIO_FUZZ_SECONDS", "3"))
+"""How long each fuzzer goes on."""
+
 
 def skip_what_is_nightly(items: list[pytest.Item]) -> None:
     """Skip what ``@pytest.mark.nightly("what it takes")`` marks, unless it is asked for."""
