@@ -9,7 +9,14 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from mistudio_gateway.domain.addresses import is_guarded
 from mistudio_servicekit.settings import ServiceSettings
+
+ASYMMETRIC = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""Signatures that a published key can check; with another kind the key itself would sign."""
 
 GIB = 1024**3
 MIB = 1024**2
@@ -31,7 +38,20 @@ class GatewaySettings(ServiceSettings):
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8000, ge=0, le=65_535)
-    jwt_secret_key: SecretStr = Field(description="At least 32 bytes; signs and checks tokens.")
+    jwt_secret_key: SecretStr = Field(description="At least 32 bytes; signs tokens and links.")
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Whose tokens open the doors, in place of our own; empty for our own.",
+    )
+    oidc_audience: str = Field(
+        default="mistudio", min_length=1, description="What the issuer's tokens call us."
+    )
+    oidc_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("RS256",), min_length=1, description="Of the issuer's signatures."
+    )
+    oidc_scopes_claim: str = Field(
+        default="scope", min_length=1, description="Where the issuer's tokens hold the scopes."
+    )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Origins of browsers' pages, comma-separated."
     )
@@ -65,6 +85,21 @@ class GatewaySettings(ServiceSettings):
         if len(value.get_secret_value().encode()) < 32:
             raise ValueError("JWT_SECRET_KEY must have at least 32 bytes")
         return value
+
+    @field_validator("oidc_issuer", mode="before")
+    @classmethod
+    def _guarded(cls, value: Any) -> Any:
+        if value and not is_guarded(str(value)):
+            raise ValueError("OIDC_ISSUER must be an https address, or one of this machine")
+        return value or None
+
+    @field_validator("oidc_algorithms", mode="before")
+    @classmethod
+    def _of_published_keys(cls, value: Any) -> Any:
+        named = value.replace(",", " ").split() if isinstance(value, str) else value
+        if set(named) - set(ASYMMETRIC):
+            raise ValueError(f"OIDC_ALGORITHMS takes {', '.join(ASYMMETRIC)}")
+        return tuple(named)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
 from .services.stores import Stores
+from .services.tokens import Tokens
 from .services.uploads import Uploads
 
 
@@ -22,6 +23,7 @@ class Gateway:
     settings: GatewaySettings
     broker: NatsBroker
     metrics: Metrics
+    tokens: Tokens
     catalog: Catalog
     stores: Stores
     uploads: Uploads

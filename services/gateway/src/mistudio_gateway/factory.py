@@ -40,6 +40,7 @@ from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
 from .services.stores import Stores
+from .services.tokens import tokens_of
 from .services.uploads import Uploads
 
 OPERATIONS = (
@@ -93,6 +94,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings=settings,
         broker=broker,
         metrics=Metrics(metrics_of(broker).meters),
+        tokens=tokens_of(settings),
         catalog=catalog,
         stores=Stores(catalog, connection),
         uploads=Uploads(connection),
@@ -125,6 +127,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             yield
         finally:
             await cancel(starting)
+            await gateway.tokens.close()
             await gateway.feed.stop()
             await gateway.broker.stop()
 

@@ -6,7 +6,7 @@ be kept by logs. A ticket names the one thing that it opens, and is of no use an
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import jwt
 
@@ -38,8 +38,8 @@ def issue(secret: str, subject: str, cache_id: str) -> tuple[str, datetime]:
     return jwt.encode(claims, secret, algorithm=ALGORITHM), ends
 
 
-def redeem(ticket: str, secret: str, cache_id: str) -> str:
-    """Return who asked for a ticket.
+def redeem(ticket: str, secret: str, cache_id: str) -> tuple[str, datetime]:
+    """Return who asked for a ticket, and when it ends.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def redeem(ticket: str, secret: str, cache_id: str) -> str:
         raise _no_good() from error
     if claims.get("cache_id") != cache_id:
         raise _no_good()
-    return str(claims["sub"])
+    return str(claims["sub"]), datetime.fromtimestamp(claims["exp"], timezone.utc)
 
 
 def _no_good() -> Unauthorized:

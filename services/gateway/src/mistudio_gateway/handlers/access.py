@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
-from starlette.requests import Request
-
 from mistudio_contracts import CONTRACT_VERSION
 from mistudio_contracts.states import Scope
 from mistudio_contracts.views import WhoAmI
-from mistudio_gateway.rest.auth import IMPLIED, expiry_of, token_of
+from mistudio_gateway.rest.auth import IMPLIED
 from mistudio_gateway.rest.operations import Operations
 from mistudio_gateway.rest.parameters import Caller
 
@@ -17,12 +13,11 @@ operations = Operations("session")
 
 
 @operations.add("GET", "/api/session", scope=Scope.READ)
-async def get_session(request: Request, caller: Caller) -> WhoAmI:
+async def get_session(caller: Caller) -> WhoAmI:
     """Tell whose token this is, what it allows and until when."""
-    token = token_of(request.headers.get("authorization"))
     return WhoAmI(
         subject=caller.subject,
         scopes=[scope for scope in Scope if caller.scopes & IMPLIED[scope]],
-        expires_at=datetime.fromtimestamp(expiry_of(token), timezone.utc),
+        expires_at=caller.expires_at,
         version=CONTRACT_VERSION,
     )

@@ -60,8 +60,8 @@ async def download_archive(
 ) -> Response:
     """Download a cache's store as one tar archive, which unpacks to a store."""
     secret = here.settings.jwt_secret_key.get_secret_value()
-    subject = tickets.redeem(ticket, secret, cache_id)
-    request.state.principal = Principal(subject=subject)
+    subject, ends = tickets.redeem(ticket, secret, cache_id)
+    request.state.principal = Principal(subject=subject, expires_at=ends)
     archive = await _archive(here, subject, cache_id)
     await archive.open()
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mistudio_contracts.errors import ErrorBody, MiStudioError, Unauthorized
+from mistudio_contracts.base import utcnow
+from mistudio_contracts.errors import ErrorBody, ErrorCode, MiStudioError, Unauthorized
 from mistudio_contracts.frames import Authenticate, ErrorFrame
 from mistudio_contracts.states import Scope
 from mistudio_gateway.context import Gateway
-from mistudio_gateway.rest.auth import authorize, expiry_of, verify
+from mistudio_gateway.rest.auth import authorize, identify
 
 from .session import TRY_LATER, Session
 
 PROTOCOL = "mistudio.v1"
 BEARER = "bearer."
-UNAUTHORIZED = 4401
-FORBIDDEN = 4403
+CLOSED_FOR = {ErrorCode.UNAUTHORIZED: 4401, ErrorCode.FORBIDDEN: 4403}
+"""How a connection is closed that is not served; for anything else it may come again later."""
 
 
 async def events_socket(websocket: WebSocket) -> None:
@@ -33,11 +33,10 @@ async def events_socket(websocket: WebSocket) -> None:
     await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     try:
         token = await _token(websocket, offered, here.settings.socket_auth_seconds)
-        principal = verify(token, here.settings.jwt_secret_key.get_secret_value())
+        principal = await identify(token, here.tokens.verify)
         authorize(principal, Scope.READ)
     except MiStudioError as error:
-        code = UNAUTHORIZED if isinstance(error, Unauthorized) else FORBIDDEN
-        await _refuse(websocket, error.body(), code)
+        await _refuse(websocket, error.body(), CLOSED_FOR.get(error.code, TRY_LATER))
         return
     except WebSocketDisconnect:
         return
@@ -45,7 +44,8 @@ async def events_socket(websocket: WebSocket) -> None:
     if len(clients) >= here.settings.socket_clients:
         await websocket.close(TRY_LATER, "too many clients")
         return
-    session = Session(websocket, here, max(0.0, expiry_of(token) - time.time()))
+    lasts = principal.expires_at - utcnow()
+    session = Session(websocket, here, max(0.0, lasts.total_seconds()))
     clients.add(session)
     here.metrics.clients.set(len(clients))
     try:

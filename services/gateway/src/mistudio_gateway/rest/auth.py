@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jwt
-
 from mistudio_contracts.errors import Forbidden, Unauthorized
 from mistudio_contracts.states import Scope
-from mistudio_servicekit.auth import Principal, verify_token
+from mistudio_gateway.services.tokens import Verify
+from mistudio_servicekit.auth import Principal
 
 MOST_TOKEN_BYTES = 8192
 MOST_SUBJECT_CHARACTERS = 200
@@ -20,15 +19,17 @@ IMPLIED: dict[Scope, frozenset[Scope]] = {
 """For each scope, the scopes that grant it: admin implies write, write implies read."""
 
 
-def authenticate(header: str | None, secret: str) -> Principal:
+async def authenticate(header: str | None, verify: Verify) -> Principal:
     """Return whose token an Authorization header holds.
 
     Raises
     ------
     Unauthorized
         When there is none, or it is not a valid bearer token.
+    ServiceUnavailable
+        When whoever issues the tokens cannot be asked for the keys.
     """
-    return verify(token_of(header), secret)
+    return await identify(token_of(header), verify)
 
 
 def token_of(header: str | None) -> str:
@@ -55,26 +56,22 @@ def token_of(header: str | None) -> str:
     return token.strip()
 
 
-def verify(token: str, secret: str) -> Principal:
+async def identify(token: str, verify: Verify) -> Principal:
     """Return whose token this is.
 
     Raises
     ------
     Unauthorized
         When it is wrong, expired or of no use as a name.
+    ServiceUnavailable
+        As :func:`authenticate`.
     """
     if len(token) > MOST_TOKEN_BYTES:
         raise Unauthorized("The access token is too long.", reason="invalid")
-    principal = verify_token(token, secret)
+    principal = await verify(token)
     if not 0 < len(principal.subject) <= MOST_SUBJECT_CHARACTERS:
         raise Unauthorized("The access token names nobody.", reason="invalid")
     return principal
-
-
-def expiry_of(token: str) -> float:
-    """Return when a verified token ends, in seconds since the epoch."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return float(claims["exp"])
 
 
 def authorize(principal: Principal, needed: Scope) -> None:

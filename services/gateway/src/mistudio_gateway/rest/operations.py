@@ -52,14 +52,15 @@ class GuardedRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            settings = request.app.state.gateway.settings
-            secret = settings.jwt_secret_key.get_secret_value()
-            principal = authenticate(request.headers.get("authorization"), secret)
+            gateway = request.app.state.gateway
+            principal = await authenticate(
+                request.headers.get("authorization"), gateway.tokens.verify
+            )
             authorize(principal, needed)
             request.state.principal = principal
             check_query(request)
             if takes_json:
-                body = await read_json(request, settings.max_body_bytes)
+                body = await read_json(request, gateway.settings.max_body_bytes)
                 request = Request(request.scope, replay(body))
             return await inner(request)
 
