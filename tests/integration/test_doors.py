@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import nats
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
@@ -97,6 +100,47 @@ def test_the_command_line_walks_the_whole_way(
     mistudio(stack, "models", "unload", model["id"])
     mistudio(stack, "models", "rm", model["id"], "--yes")
     mistudio(stack, "models", "show", model["id"], code=4)
+
+
+def test_an_administrator_looks_after_dead_letters_and_sees_who_did_what(
+    site: Site, stack: EmbeddedStack
+) -> None:
+    """A message that cannot be read: listed, shown, put back, dead again, and let go of."""
+
+    async def poison() -> None:
+        client = await nats.connect(stack.nats_url)
+        await client.jetstream().publish(
+            "model.unload.requested", b'{"model_id": "?"}', headers={"Nats-Msg-Id": "poisoned"}
+        )
+        await client.close()
+
+    def newest() -> int:
+        return int(json.loads(mistudio(stack, "dead", "list", "--json"))[-1]["sequence"])
+
+    def died(after: int) -> int:
+        found: list[Any] = []
+        while not found:
+            found = site.ask("GET", "/dead-letters", params={"after": after})["dead_letters"]
+        return int(found[0]["sequence"])
+
+    before = site.ask("GET", "/dead-letters")["dead_letters"]
+    asyncio.run(poison())
+    first = died(before[-1]["sequence"] if before else 0)
+    assert newest() == first
+    shown = mistudio(stack, "dead", "show", str(first))
+    assert "model.unload.requested" in shown
+    assert "poisoned" in shown
+    assert '"model_id": "?"' in shown
+    mistudio(stack, "dead", "replay", str(first))
+    again = died(first)
+    mistudio(stack, "dead", "discard", str(again), "--yes")
+    mistudio(stack, "dead", "show", str(again), code=4)
+    written = json.loads(mistudio(stack, "audit", "--most", "2", "--json"))
+    assert [(entry["action"], entry["object_id"], entry["outcome"]) for entry in written] == [
+        ("deadletter.discard", str(again), "done"),
+        ("deadletter.replay", str(first), "done"),
+    ]
+    assert {entry["actor"] for entry in written} == {"local"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,36 @@ async def test_a_dead_letter_is_listed_and_replayed_once_the_bug_is_mended(
     [(payload, delivery)] = handler.done
     assert payload == load("m_a")
     assert delivery.source == "gateway", "its headers are its own"
+    assert await dead_letters(bus.client) == []
+
+
+class LoadModelOfTomorrow(LoadModel):
+    """What a later service makes of the same subject."""
+
+    VERSION = 2
+
+
+async def test_a_message_of_a_newer_version_waits_for_the_service_that_knows_it(
+    bus: Bus, publisher: Publisher
+) -> None:
+    tomorrow = replace(SUBJECT, payload=LoadModelOfTomorrow)
+    sent = LoadModelOfTomorrow(model_id="m_a")
+    broker, handler = bus.broker(), Mended()
+    handler.mended = True
+    consume(broker, SUBJECT, handler)
+    async with bus.run(broker):
+        await publisher.publish(tomorrow, sent, entity_id="m_a", msg_id="cmd_1")
+        await bus.dead(SUBJECT)
+    assert handler.done == [], "a service of today does not guess"
+    [letter] = await dead_letters(bus.client)
+    assert (letter.reason, letter.message_id) == ("unknown_version", "cmd_1")
+
+    broker = bus.broker()
+    consume(broker, tomorrow, handler)
+    async with bus.run(broker):
+        await replay(bus.client, letter.sequence)
+        await until(lambda: handler.done)
+    assert handler.done[0][0] == sent
     assert await dead_letters(bus.client) == []
 
 

@@ -9,6 +9,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerInfo
+from nats.js.errors import APIError
 
 from mistudio_client.embedded.servers import NatsServer
 from mistudio_contracts import topology
@@ -41,6 +42,42 @@ async def test_everything_declared_is_there_with_its_limits(bus: Bus) -> None:
     bucket = (await bus.js.stream_info(f"OBJ_{topology.UPLOADS_BUCKET}")).config
     assert bucket.max_bytes == topology.UPLOADS_MAX_BYTES
     assert bucket.max_age == topology.UPLOADS_MAX_AGE
+
+
+async def test_no_stream_and_no_consumer_is_without_bounds(bus: Bus) -> None:
+    """Whatever the server keeps, declared by us or made by a library."""
+    kept = await bus.js.streams_info()
+    assert {info.config.name for info in kept} == {
+        *(spec.name for spec in topology.streams()),
+        f"OBJ_{topology.UPLOADS_BUCKET}",
+    }
+    for info in kept:
+        config = info.config
+        assert 0 < config.max_bytes <= topology.UPLOADS_MAX_BYTES, config.name
+        # What nobody may lose is refused when it is full; what has an age may leave before it.
+        assert config.discard == "new" or config.max_age > 0, config.name
+        assert config.retention == "workqueue" or config.max_age > 0, config.name
+        for consumer in await bus.js.consumers_info(config.name):
+            bounds = consumer.config
+            assert bounds.ack_policy == "explicit", consumer.name
+            for bound in (bounds.max_deliver, bounds.max_ack_pending, bounds.max_waiting):
+                assert 0 < bound <= 10_000, consumer.name
+
+
+async def test_what_is_full_refuses_or_lets_the_oldest_go(bus: Bus) -> None:
+    for name, subject in (("COMMANDS", "model.load.requested"), ("EVENTS", "model.deleted")):
+        config = (await bus.js.stream_info(name)).config
+        await bus.js.update_stream(config.evolve(max_bytes=3000))
+        first = await bus.js.publish(subject, b"x" * 1000)
+        assert first.seq == 1
+        await bus.js.publish(subject, b"x" * 1000)
+        if config.discard == "new":
+            with pytest.raises(APIError, match="maximum bytes exceeded"):
+                await bus.js.publish(subject, b"x" * 1000)
+            assert (await bus.js.stream_info(name)).state.first_seq == 1
+        else:
+            await bus.js.publish(subject, b"x" * 1000)
+            assert (await bus.js.stream_info(name)).state.first_seq == 2
 
 
 async def test_a_second_run_changes_nothing(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:

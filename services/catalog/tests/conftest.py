@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +16,9 @@ import pytest_asyncio
 from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.storage import migrate
 from mistudio_catalog.storage.database import Database
+from mistudio_servicekit.provision import provision
 from mistudio_testkit.fixtures import database_url, nats_url, postgres_url
+from mistudio_testkit.servers import nats_server
 
 from .support import World, running_world
 
@@ -39,9 +42,9 @@ async def template(postgres_url: str) -> str:
     return TEMPLATE
 
 
-@pytest_asyncio.fixture
-async def catalog_url(postgres_url: str, template: str) -> AsyncIterator[str]:
-    """A migrated, empty database of the test's own."""
+@asynccontextmanager
+async def _copied(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """Make a migrated, empty database, and drop it afterwards."""
     name = f"catalog_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_url)
     try:
@@ -50,6 +53,13 @@ async def catalog_url(postgres_url: str, template: str) -> AsyncIterator[str]:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
+
+
+@pytest_asyncio.fixture
+async def catalog_url(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """A migrated, empty database of the test's own."""
+    async with _copied(postgres_url, template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
@@ -77,3 +87,15 @@ async def world(settings: CatalogSettings, tmp_path: Path) -> AsyncIterator[Worl
     """A running catalog, with the test in the place of everybody else."""
     async with running_world(settings) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="module")
+async def shared_world(
+    postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """A running catalog for all tests of a file that keep to rows and actors of their own."""
+    async with _copied(postgres_url, template) as url:
+        with nats_server(tmp_path_factory.mktemp("nats")) as bus:
+            await provision(bus, ("default",))
+            async with running_world(CatalogSettings(database_url=url, nats_url=bus)) as opened:
+                yield opened

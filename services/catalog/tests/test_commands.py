@@ -53,6 +53,16 @@ async def test_commands_are_counted_by_who_asks(settings: CatalogSettings) -> No
         assert refused["error"]["code"] == "RATE_LIMITED"
 
 
+async def test_nobody_on_the_bus_is_the_catalog_itself(shared_world: World) -> None:
+    """Whose loads are not counted."""
+    model = await shared_world.register()
+    load = c.LoadModel(model_id=model.id, requested_by="system")
+    command_id = await shared_world.publish(subjects.MODEL_LOAD, load)
+    refused = await shared_world.event(subjects.COMMAND_REFUSED, command_id=command_id)
+    assert refused["error"]["details"]["field"] == "requested_by"
+    assert (await shared_world.model(model.id)).status == "pending"
+
+
 async def test_a_command_handled_before_has_no_second_effect(world: World) -> None:
     """The stream drops a repeat within its window; the catalog knows it for a day."""
     model = await world.register()

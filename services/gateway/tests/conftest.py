@@ -201,6 +201,19 @@ def _usual() -> dict[str, Answer]:
         "rpc.catalog.cache.get": lambda r: a_cache(id=r.cache_id),
         "rpc.catalog.cache.evict": done,
         "rpc.catalog.dataset.lengths": lambda r: lengths(column=r.column or "text"),
+        "rpc.catalog.audit.list": lambda r: views.AuditPage(entries=[], **page),
+        "rpc.catalog.deadletter.list": lambda r: views.DeadLetterPage(dead_letters=[], total=0),
+        "rpc.catalog.deadletter.get": lambda r: views.DeadLetterDetail(
+            sequence=r.sequence,
+            subject="model.load.requested",
+            message_id="cmd_1",
+            code="INTERNAL_ERROR",
+            reason="unexpected",
+            bytes=2,
+            payload="{}",
+        ),
+        "rpc.catalog.deadletter.replay": lambda r: views.Replayed(sequence=1),
+        "rpc.catalog.deadletter.discard": done,
         "rpc.catalog.device.list": lambda r: views.DevicePage(devices=[], total=0),
         "rpc.store.{pool}.files": lambda r: views.StoreFiles(
             store_key=r.store_key, files=[views.StoreFile(path="manifest.json", bytes=2)]
@@ -275,12 +288,16 @@ class Catalog:
 
 
 @asynccontextmanager
-async def running_catalog(url: str) -> AsyncIterator[Catalog]:
-    broker = create_broker(ServiceSettings(nats_url=url), "catalog")
+async def running_catalog(
+    url: str, services: tuple[str, ...] = ("catalog", "extractor")
+) -> AsyncIterator[Catalog]:
+    """Answer what is asked of these services, as the first of them."""
+    broker = create_broker(ServiceSettings(nats_url=url), services[0])
     catalog = Catalog(url, Publisher(broker, "catalog"))
     catalog.reset()
     for subject in ALL:
-        if subject.kind is Kind.REQUEST and subject.publisher == "gateway":
+        asked = subject.kind is Kind.REQUEST and subject.publisher == "gateway"
+        if asked and subject.reader in services:
             serve(broker, subject, catalog.handler(subject))
     await broker.start()
     try:
@@ -429,6 +446,7 @@ class Kit:
     token = staticmethod(token)
     until = staticmethod(until)
     listening = staticmethod(listening)
+    listener = staticmethod(Listener)
     running_gateway = staticmethod(running_gateway)
     running_catalog = staticmethod(running_catalog)
     NOW = NOW

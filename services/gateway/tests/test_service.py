@@ -27,7 +27,7 @@ def test_the_document_needs_no_environment_and_declares_every_answer(monkeypatch
         for method, operation in methods.items()
         if path.startswith("/api") and not path.endswith("/archive")
     ]
-    assert len(operations) == 35
+    assert len(operations) == 40
     for path, method, operation in operations:
         where = f"{method} {path}"
         assert {"400", "401", "403", "500", "503"} <= set(operation["responses"]), where

@@ -11,9 +11,11 @@ from mistudio_contracts.views import DevicePage
 
 from .activations import Activations
 from .address import Address, find_address, local_address
+from .audit import Audit
 from .datasets import Datasets
 from .events import EventStream, select
 from .extractions import Extractions
+from .letters import DeadLetters
 from .models import Models
 from .transport import Transport
 
@@ -60,6 +62,8 @@ class Client:
         self.datasets = Datasets(self._transport)
         self.extractions = Extractions(self._transport)
         self.activations = Activations(self._transport)
+        self.audit = Audit(self._transport)
+        self.dead_letters = DeadLetters(self._transport)
         self.extract = self.extractions.request
 
     @classmethod

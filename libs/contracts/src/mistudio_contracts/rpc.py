@@ -261,6 +261,34 @@ class ListDevicesRequest(Request):
     pass
 
 
+class ListAuditRequest(Request):
+    """List what was done: by one actor, of one action, to one object, from ``since`` on.
+
+    ``before`` is the moment that it ends before.
+    """
+
+    by: str | None = Field(default=None, max_length=200)
+    action: str | None = Field(default=None, max_length=100)
+    object_id: str | None = Field(default=None, max_length=200)
+    since: UtcDatetime | None = None
+    before: UtcDatetime | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class ListDeadLettersRequest(Request):
+    """List dead letters behind the place ``after``."""
+
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+class DeadLetterRequest(Request):
+    """Show a dead letter, put it back where it came from, or take it away for good."""
+
+    sequence: int = Field(ge=1)
+
+
 class InspectModelRequest(Request):
     """Ask a loader what a checkpoint is, from its config and headers alone."""
 

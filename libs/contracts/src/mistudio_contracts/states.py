@@ -133,6 +133,13 @@ class Scope(_Str):
     ADMIN = "model:admin"
 
 
+class Door(_Str):
+    """Where somebody came in: by the REST API, or with a command on the bus."""
+
+    REST = "rest"
+    BUS = "bus"
+
+
 MODEL_TRANSITIONS: dict[ModelStatus, frozenset[ModelStatus]] = {
     ModelStatus.PENDING: frozenset({ModelStatus.LOADING}),
     ModelStatus.LOADING: frozenset(

@@ -456,6 +456,46 @@ RPC_DEVICE_LIST = _s(
     "List devices.",
     views.DevicePage,
 )
+RPC_AUDIT_LIST = _s(
+    "rpc.catalog.audit.list",
+    Kind.REQUEST,
+    rpc.ListAuditRequest,
+    _ASK,
+    "List who did what.",
+    views.AuditPage,
+)
+RPC_DEAD_LIST = _s(
+    "rpc.catalog.deadletter.list",
+    Kind.REQUEST,
+    rpc.ListDeadLettersRequest,
+    _ASK,
+    "List what could not be handled.",
+    views.DeadLetterPage,
+)
+RPC_DEAD_GET = _s(
+    "rpc.catalog.deadletter.get",
+    Kind.REQUEST,
+    rpc.DeadLetterRequest,
+    _ASK,
+    "Show a message that could not be handled.",
+    views.DeadLetterDetail,
+)
+RPC_DEAD_REPLAY = _s(
+    "rpc.catalog.deadletter.replay",
+    Kind.REQUEST,
+    rpc.DeadLetterRequest,
+    _ASK,
+    "Put a message that could not be handled back.",
+    views.Replayed,
+)
+RPC_DEAD_DISCARD = _s(
+    "rpc.catalog.deadletter.discard",
+    Kind.REQUEST,
+    rpc.DeadLetterRequest,
+    _ASK,
+    "Take a message that could not be handled away.",
+    rpc.Done,
+)
 RPC_DEVICE_REPORT = _s(
     "rpc.catalog.device.report",
     Kind.REQUEST,

@@ -13,6 +13,7 @@ from .states import (
     DatasetFormat,
     DatasetSource,
     DatasetStatus,
+    Door,
     Dtype,
     ExtractionStatus,
     Fit,
@@ -381,3 +382,64 @@ class DownloadLink(Value):
     file_name: str
     bytes: int = Field(ge=0, description="Of the archive.")
     expires_at: UtcDatetime
+
+
+class AuditEntry(Value):
+    """Who did what, to what, when, by which door, and what became of it.
+
+    ``outcome`` is ``done``, or the code of the error that it was refused with.
+    """
+
+    id: int
+    at: UtcDatetime
+    actor: str = Field(description="The token's subject, or who a command says asks for it.")
+    action: str
+    object_id: str | None = Field(default=None, description="Null where it was never made.")
+    door: Door
+    outcome: str
+    trace_id: str | None = None
+
+
+class AuditPage(Value):
+    """The newest first."""
+
+    entries: list[AuditEntry]
+    total: int
+    limit: int
+    offset: int
+
+
+class DeadLetter(Value):
+    """A message that could not be handled. ``sequence`` is its place among them."""
+
+    sequence: int
+    subject: str = Field(description="Where it was published, and would be again.")
+    message_id: str
+    code: str
+    reason: str
+    attempts: int | None = None
+    died_at: UtcDatetime | None = None
+    bytes: int = Field(ge=0, description="Of its payload.")
+
+
+class DeadLetterDetail(DeadLetter):
+    """A dead letter with its error, and as much of its payload as can be shown."""
+
+    error: ErrorBody | None = None
+    payload: str = Field(description="As text, its beginning where it is long.")
+
+
+class DeadLetterPage(Value):
+    """The oldest first."""
+
+    dead_letters: list[DeadLetter]
+    total: int
+    next: int | None = Field(
+        default=None, description="Ask again with this as `after` for more; null at the end."
+    )
+
+
+class Replayed(Value):
+    """A dead letter is back where it came from; ``sequence`` is its new place there."""
+
+    sequence: int

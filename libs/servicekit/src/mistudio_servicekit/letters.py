@@ -21,7 +21,10 @@ _OURS = "mistudio-"
 
 @dataclass(frozen=True)
 class Letter:
-    """A dead letter. ``sequence`` is its place in the DEAD stream."""
+    """A dead letter.
+
+    ``sequence`` is its place in the DEAD stream, ``error`` the JSON of the contract's error.
+    """
 
     sequence: int
     subject: str
@@ -30,13 +33,14 @@ class Letter:
     reason: str
     attempts: str
     died_at: str
+    error: str
     body: str
 
 
-async def dead_letters(client: Client, most: int = 100) -> list[Letter]:
-    """Return the oldest dead letters, at most ``most``."""
+async def dead_letters(client: Client, most: int = 100, after: int = 0) -> list[Letter]:
+    """Return the oldest dead letters behind the place ``after``, at most ``most``."""
     found: list[Letter] = []
-    sequence = 1
+    sequence = after + 1
     while len(found) < most:
         message = await _next(client.jetstream(), STREAM, "dead.>", sequence)
         if message is None:
@@ -44,6 +48,23 @@ async def dead_letters(client: Client, most: int = 100) -> list[Letter]:
         found.append(_letter(message))
         sequence = _sequence(message) + 1
     return found
+
+
+async def dead_letter_at(client: Client, sequence: int) -> Letter:
+    """Return one dead letter.
+
+    Raises
+    ------
+    NotFound
+        When there is no such dead letter.
+    """
+    return _letter(await _letter_at(client.jetstream(timeout=10), sequence))
+
+
+async def count_dead(client: Client) -> int:
+    """Return how many dead letters there are."""
+    info = await client.jetstream(timeout=10).stream_info(STREAM)
+    return int(info.state.messages)
 
 
 async def replay(client: Client, sequence: int) -> int:
@@ -125,7 +146,7 @@ async def _letter_at(stream: JetStreamContext, sequence: int) -> RawStreamMsg:
         raise NotFound(
             f"There is no dead letter {sequence}.",
             reason="no_such_letter",
-            remedy="List them: python -m mistudio_servicekit dead",
+            remedy="List them: mistudio dead list",
         ) from error
 
 
@@ -170,5 +191,6 @@ def _letter(message: RawStreamMsg) -> Letter:
         reason=headers.get(REASON, ""),
         attempts=headers.get(ATTEMPTS, ""),
         died_at=headers.get(DIED_AT, ""),
+        error=headers.get(ERROR, ""),
         body=(message.data or b"").decode(errors="replace"),
     )

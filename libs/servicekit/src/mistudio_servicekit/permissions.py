@@ -57,6 +57,7 @@ def users(pools: Sequence[str]) -> list[User]:
     _add_uploads(next(user for user in found if user.name == "loader"), reads=True)
     _add_replay(next(user for user in found if user.name == "gateway"))
     _add_watching(next(user for user in found if user.name == "catalog"))
+    _add_dead_letters(next(user for user in found if user.name == "catalog"), pools)
     _add_edge(next(user for user in found if user.name == "catalog"))
     found.append(
         User(
@@ -138,6 +139,15 @@ def _add_watching(user: User) -> None:
     for stream in ("COMMANDS", "WORK", "REPORTS"):
         user.publish += [f"$JS.API.CONSUMER.LIST.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}"]
     user.publish += ["$JS.API.CONSUMER.INFO.WORK.*", "$JS.API.STREAM.INFO.DEAD"]
+
+
+def _add_dead_letters(user: User, pools: Sequence[str]) -> None:
+    """An administrator reads dead letters through the catalog, and has them put back."""
+    user.publish += [
+        "$JS.API.STREAM.MSG.GET.DEAD",
+        "$JS.API.STREAM.MSG.DELETE.DEAD",
+        *_names(of_kind(Kind.COMMAND, Kind.REPORT), pools),
+    ]
 
 
 def _add_edge(user: User) -> None:

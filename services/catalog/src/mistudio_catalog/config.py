@@ -32,6 +32,8 @@ class CatalogSettings(ServiceSettings):
     activation_cache_limit_gb
         GiB of activations on disk at any moment, those being written included. The least recently
         used caches leave for what is asked for; what would not fit even so is refused.
+    audit_days
+        Days for which it is kept who did what.
     probe_seconds
         How long an extractor may take to find out what an extraction would take.
     count_seconds
@@ -59,6 +61,7 @@ class CatalogSettings(ServiceSettings):
     shard_window: int = Field(default=32, ge=1, le=1000)
     activation_cache_days: float = Field(default=30.0, gt=0)
     activation_cache_limit_gb: float = Field(default=100.0, gt=0)
+    audit_days: float = Field(default=90.0, gt=0)
     probe_seconds: float = Field(default=5.0, gt=0)
     count_seconds: float = Field(default=15.0, gt=0)
     inspect_seconds: float = Field(default=20.0, gt=0)

@@ -25,6 +25,7 @@ from .config import CatalogSettings
 from .handlers.commands import register_commands
 from .handlers.reports import register_reports
 from .handlers.requests import register_requests
+from .letters import DeadLetters
 from .metrics import Metrics
 from .queues import QueueMeasures, QueuesEmpty
 from .services.catalog import Catalog
@@ -75,7 +76,7 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
 
     register_commands(broker, catalog)
     register_reports(broker, catalog)
-    register_requests(broker, catalog)
+    register_requests(broker, catalog, DeadLetters(broker))
     declare_publishers(broker, _published(), settings.pool)
 
     async def open_database() -> None:

@@ -22,12 +22,14 @@ from .context import Gateway
 from .handlers import (
     access,
     archives,
+    audit,
     caches,
     datasets,
     devices,
     estimates,
     extractions,
     health,
+    letters,
     looking,
     models,
     web,
@@ -52,6 +54,8 @@ OPERATIONS = (
     looking.operations,
     archives.operations,
     devices.operations,
+    audit.operations,
+    letters.operations,
     access.operations,
 )
 ALLOWED_METHODS = ("GET", "POST", "PATCH", "DELETE")

@@ -41,6 +41,8 @@ _GROUPS = {
     "activations": "Show, export and delete captured activations.",
     "events": "Print events as they happen.",
     "devices": "Show the devices and what they hold.",
+    "dead": "List, show and replay messages that could not be handled.",
+    "audit": "Show who changed what.",
 }
 
 

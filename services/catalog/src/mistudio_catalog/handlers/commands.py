@@ -10,9 +10,11 @@ from faststream.nats import NatsBroker
 
 from mistudio_catalog.domain.outgoing import Outgoing
 from mistudio_catalog.services.catalog import Catalog
+from mistudio_catalog.services.loads import SYSTEM
 from mistudio_contracts import commands as c
 from mistudio_contracts import events, rpc, subjects
-from mistudio_contracts.errors import MiStudioError
+from mistudio_contracts.errors import InvalidInput, MiStudioError
+from mistudio_contracts.states import Door
 from mistudio_contracts.subjects import Subject
 from mistudio_servicekit.consume import Delivery, consume
 
@@ -93,7 +95,14 @@ def _open(
     act: Callable[[Any, _Meta], Awaitable[object]],
 ) -> None:
     async def handle(command: c.Command, delivery: Delivery) -> None:
-        await act(command, _Meta(delivery))
+        if command.requested_by == SYSTEM:
+            raise InvalidInput(
+                f"Nobody but the catalog is called {SYSTEM}.",
+                field="requested_by",
+                reason="reserved",
+                remedy="Name who asks, or leave it out.",
+            )
+        await catalog.audit.of(subject, Door.BUS, command, lambda: act(command, _Meta(delivery)))
 
     async def refuse(command: c.Command, error: MiStudioError, delivery: Delivery) -> None:
         event = events.CommandRefused(

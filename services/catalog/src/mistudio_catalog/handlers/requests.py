@@ -8,13 +8,16 @@ from typing import Any
 from faststream.nats import NatsBroker
 from pydantic import BaseModel
 
+from mistudio_catalog.letters import DeadLetters
+from mistudio_catalog.services.audit import ACTIONS, Audit
 from mistudio_catalog.services.catalog import Catalog
 from mistudio_contracts import rpc, subjects, views
+from mistudio_contracts.states import Door
 from mistudio_contracts.subjects import Subject
 from mistudio_servicekit.rpc import serve
 
 
-def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
+def register_requests(broker: NatsBroker, catalog: Catalog, letters: DeadLetters) -> None:
     """Answer every request subject of the catalog."""
 
     async def devices(_: rpc.ListDevicesRequest) -> views.DevicePage:
@@ -45,8 +48,26 @@ def register_requests(broker: NatsBroker, catalog: Catalog) -> None:
         (subjects.RPC_CACHE_LIST, catalog.caches.page),
         (subjects.RPC_CACHE_GET, catalog.caches.get),
         (subjects.RPC_CACHE_EVICT, catalog.caches.evict),
+        (subjects.RPC_AUDIT_LIST, catalog.audit.page),
+        (subjects.RPC_DEAD_LIST, letters.page),
+        (subjects.RPC_DEAD_GET, letters.get),
+        (subjects.RPC_DEAD_REPLAY, letters.replay),
+        (subjects.RPC_DEAD_DISCARD, letters.discard),
         (subjects.RPC_DEVICE_LIST, devices),
         (subjects.RPC_DEVICE_REPORT, catalog.devices.report),
     )
     for subject, answer in doors:
-        serve(broker, subject, answer)
+        serve(broker, subject, _written(catalog.audit, subject, answer))
+
+
+def _written(
+    audit: Audit, subject: Subject, answer: Callable[[Any], Awaitable[BaseModel]]
+) -> Callable[[Any], Awaitable[BaseModel]]:
+    """Return what answers a subject, and writes down who asked where it changes something."""
+    if subject.pattern not in ACTIONS:
+        return answer
+
+    async def act(request: rpc.Request) -> BaseModel:
+        return await audit.of(subject, Door.REST, request, lambda: answer(request))
+
+    return act

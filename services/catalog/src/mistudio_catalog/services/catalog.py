@@ -8,6 +8,7 @@ from mistudio_contracts import subjects
 from mistudio_contracts.errors import ErrorBody, ErrorCode, MiStudioError
 from mistudio_contracts.work import CaptureShard, CommitExtraction, PlanExtraction
 
+from .audit import Audit
 from .caches import Caches
 from .capture import Capture
 from .context import Context
@@ -36,6 +37,7 @@ class Catalog:
 
     def __init__(self, context: Context, queues_empty: QueuesEmpty) -> None:
         self.database: Database = context.database
+        self.audit = Audit(context)
         self.stores = Stores(context)
         self.models = Models(context, self.stores)
         self.loads = Loads(context)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from mistudio_catalog.domain.deeds import present
 from mistudio_catalog.storage.database import Transaction
 from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.rpc import Request
@@ -42,6 +43,9 @@ async def answered(tx: Transaction, request: Request, kind: type[R]) -> R | None
             reason="key_reused",
             remedy="Use a fresh key for each new request.",
         )
+    deed = present()
+    if deed is not None:
+        deed.written = True
     return kind.model_validate(kept.answer)
 
 
@@ -58,13 +62,21 @@ async def once(
     be allowed later.
     """
     if request.idempotency_key is None:
-        return await act()
+        return await _done(act)
     await tx.ledger.exclusively(f"key:{request.actor}:{request.idempotency_key}")
     kept = await answered(tx, request, kind)
     if kept is not None:
         return kept
-    answer = await act()
+    answer = await _done(act)
     await tx.ledger.keep_answer(
         request.actor, request.idempotency_key, digest(request), answer, now
     )
+    return answer
+
+
+async def _done(act: Callable[[], Awaitable[R]]) -> R:
+    answer = await act()
+    deed = present()
+    if deed is not None:
+        deed.makes(answer)
     return answer

@@ -123,9 +123,15 @@ class Reconcile:
         await tx.send(lost)
 
     async def forget(self) -> None:
-        """Delete what only served to make repeats harmless, once no repeat can come."""
+        """Delete what only served to make repeats harmless, once no repeat can come, and old audit.
+
+        Of several replicas that come to it together, one does it.
+        """
         now = self._context.now()
         async with self._context.database.transaction() as tx:
+            if not await tx.ledger.try_exclusively("forget"):
+                return
             await tx.ledger.forget(
                 handled=now - KEPT_COMMANDS, answers=now - KEPT_ANSWERS, void=now - KEPT_VOID
             )
+            await tx.audit.forget(now - timedelta(days=self._context.settings.audit_days))

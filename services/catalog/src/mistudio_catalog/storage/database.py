@@ -12,12 +12,14 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from mistudio_catalog.domain.changes import Changes
+from mistudio_catalog.domain.deeds import DONE, present
 from mistudio_catalog.domain.outgoing import Outgoing
 from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_contracts.rpc import CancelWork
 from mistudio_servicekit.tracing import traceparent
 
+from .audit import AuditTable
 from .caches import CacheTable
 from .datasets import DatasetTable
 from .devices import DeviceTable
@@ -57,6 +59,7 @@ class Transaction:
 
     def __init__(self, connection: Any) -> None:
         self.changes = Changes()
+        self.audit = AuditTable(connection)
         self.models = ModelTable(connection, self.changes)
         self.datasets = DatasetTable(connection)
         self.extractions = ExtractionTable(connection, self.changes)
@@ -163,7 +166,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Commit everything or nothing.
+        """Commit everything or nothing, and with it who did it, where that is to be written down.
 
         Raises
         ------
@@ -176,6 +179,11 @@ class Database:
             async with connection.transaction():
                 tables = Transaction(connection)
                 yield tables
+                deed = present()
+                if deed is not None and not deed.written:
+                    await tables.audit.add(deed, DONE, utcnow())
+            if deed is not None:
+                deed.written = True
             if tables.sent:
                 self.on_commit()
             self.on_change(tables.changes)

@@ -11,6 +11,9 @@ MOST_TOKEN_BYTES = 8192
 MOST_SUBJECT_CHARACTERS = 200
 """As the contract's ``actor`` allows."""
 
+OURSELVES = "system"
+"""Whom the catalog calls itself: nobody else's requests go uncounted."""
+
 IMPLIED: dict[Scope, frozenset[Scope]] = {
     Scope.READ: frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN}),
     Scope.WRITE: frozenset({Scope.WRITE, Scope.ADMIN}),
@@ -69,7 +72,7 @@ async def identify(token: str, verify: Verify) -> Principal:
     if len(token) > MOST_TOKEN_BYTES:
         raise Unauthorized("The access token is too long.", reason="invalid")
     principal = await verify(token)
-    if not 0 < len(principal.subject) <= MOST_SUBJECT_CHARACTERS:
+    if not 0 < len(principal.subject) <= MOST_SUBJECT_CHARACTERS or principal.subject == OURSELVES:
         raise Unauthorized("The access token names nobody.", reason="invalid")
     return principal
 

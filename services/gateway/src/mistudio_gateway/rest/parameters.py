@@ -14,7 +14,8 @@ from mistudio_gateway.context import Gateway
 from mistudio_servicekit.auth import Principal
 
 
-def _plain_integer(value: Any) -> Any:
+def plain_integer(value: Any) -> Any:
+    """Refuse what Python reads as an integer and people do not, such as ``1_0``."""
     if isinstance(value, str) and not value.removeprefix("-").isdecimal():
         raise ValueError("an integer is needed")
     return value
@@ -46,12 +47,12 @@ AfterFile = Annotated[
 
 Limit = Annotated[
     int,
-    BeforeValidator(_plain_integer),
+    BeforeValidator(plain_integer),
     Query(ge=1, le=500, description="Most entries of the page."),
 ]
 Offset = Annotated[
     int,
-    BeforeValidator(_plain_integer),
+    BeforeValidator(plain_integer),
     Query(ge=0, le=10_000_000, description="Entries to skip."),
 ]
 Search = Annotated[str | None, Query(min_length=1, max_length=200, description="Part of a name.")]
