@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from mistudio_contracts.errors import InvalidInput
 from mistudio_extractor.services.texts import Texts
 from mistudio_extractor.services.tokenizing import tokenizer_of
 
@@ -65,6 +68,22 @@ def test_a_part_of_a_character_is_no_error(make: Any) -> None:
     ids = tokenizer("aé\n", add_special_tokens=False)["input_ids"][-3:]
     assert texts.each(ids) == ["\N{REPLACEMENT CHARACTER}"] * 2 + ["\n"]
     assert texts.together(ids) == "é\n"
+
+
+def test_a_tokenizer_that_names_code_of_its_own_never_runs_it(tmp_path: Path) -> None:
+    fast(byte_level()).save_pretrained(tmp_path)
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(
+        f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n"
+        "from transformers import PreTrainedTokenizerFast as Evil\n"
+    )
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config["auto_map"] = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    path.write_text(json.dumps({**config, "tokenizer_class": "Evil"}))
+    with contextlib.suppress(InvalidInput):
+        tokenizer_of(tmp_path)
+    assert not ran.exists()
 
 
 def test_a_tokenizer_that_several_threads_use_is_changed_by_no_call(tmp_path: Path) -> None:

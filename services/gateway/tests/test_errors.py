@@ -1,5 +1,7 @@
 """Every error answer is the contract's, and nothing malformed comes through."""
 
+import gzip
+
 import httpx
 import pytest
 
@@ -127,6 +129,15 @@ async def test_an_estimate_asks_what_the_extraction_would(http, catalog):
 async def test_a_body_that_is_not_json_is_refused(http, catalog, content, content_type, reason):
     answer = await http.post("/api/models", content=content, headers={"Content-Type": content_type})
     assert refused(answer, 400, ErrorCode.VALIDATION_ERROR)["reason"] == reason
+    assert catalog.asked == []
+
+
+async def test_a_body_is_never_unpacked(http, catalog):
+    """A kilobyte of gzip would be a megabyte of JSON."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    packed = gzip.compress(b'{"name": "' + b"x" * 1_000_000 + b'"}')
+    answer = await http.post("/api/models", content=packed, headers=headers)
+    assert refused(answer, 400, ErrorCode.VALIDATION_ERROR)["reason"] == "malformed_json"
     assert catalog.asked == []
 
 

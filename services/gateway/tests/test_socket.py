@@ -274,6 +274,13 @@ async def test_a_slow_client_is_sent_away_and_slows_nobody(bus, catalog, kit):
         assert (await quick.next())["id"] == sequence
 
 
+async def test_messages_are_never_unpacked_and_of_bounded_size(gateway, catalog, kit):
+    async with kit.listening(gateway, compression="deflate") as listener:
+        assert "Sec-WebSocket-Extensions" not in listener.connection.response.headers
+        await listener.connection.send('{"subscribe": {}, "x": "' + "x" * (2 << 20) + '"}')
+        assert await closed(listener.connection) == 1009
+
+
 async def test_clients_beyond_the_limit_are_asked_to_come_later(bus, catalog, kit):
     async with kit.running_gateway(bus, socket_clients=1) as small, kit.listening(small) as first:
         await first.subscribe()

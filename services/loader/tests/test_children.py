@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mistudio_contracts import Quantization, Source
-from mistudio_contracts.errors import ModelLoadFailed
+from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
 from mistudio_contracts.work import PrepareModel
 from mistudio_loader.config import LoaderSettings
-from mistudio_loader.services.children import Children
+from mistudio_loader.jobs import IngestJob
+from mistudio_loader.services.children import KEPT_FROM_CHILDREN, Children, environment
 from mistudio_loader.services.models import Models
 from mistudio_loader.storage.staging import Workshop
 from mistudio_servicekit.cancellation import Cancellations
@@ -75,3 +78,35 @@ def test_the_end_of_a_child_is_a_passing_failure_with_its_cause(
     assert "memory" in error.details["remedy"]
     workshop.sweep()
     assert [p for p in cache.rglob("*") if p.is_file()] == []
+
+
+async def test_a_file_that_unpacks_to_more_than_memory_is_refused(
+    cache: Path, tmp_path: Path
+) -> None:
+    """A few kilobytes of Parquet whose one batch of rows would take 64 GB."""
+    bomb = tmp_path / "bomb.parquet"
+    value = pa.DictionaryArray.from_arrays(pa.array([0] * 8192, pa.int32()), ["x" * 2**23])
+    pq.write_table(pa.table({"text": value}), bomb, compression="zstd")
+    assert bomb.stat().st_size < 100_000
+    job = IngestJob(
+        task_id="task_1",
+        root=cache,
+        file=bomb,
+        name=bomb.name,
+        max_bytes=2**40,
+        memory_bytes=2**31,
+    )
+    with pytest.raises(InvalidInput) as caught:
+        await Children().run("task_1", "ingest", job)
+    assert caught.value.details["reason"] == "needs_too_much_memory"
+    assert [p for p in cache.rglob("*") if p.is_file()] == []  # noqa: ASYNC240
+
+
+def test_a_child_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "nobody's business"
+    for name in KEPT_FROM_CHILDREN:
+        monkeypatch.setenv(name, secret)
+    monkeypatch.setenv("MISTUDIO_POOL", "lab")
+    told = environment()
+    assert secret not in told.values()
+    assert told["MISTUDIO_POOL"] == "lab"

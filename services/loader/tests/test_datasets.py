@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -275,6 +278,21 @@ class TestFaults:
         raw = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
         error = refused(run, parquet(pa.table({"text": raw}), tmp_path), "x.parquet")
         assert error.details["reason"] == "malformed_parquet"
+
+    @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.zip", "x.jsonl"])
+    def test_an_archive_is_not_unpacked(self, run: Ingest, name: str) -> None:
+        """A megabyte of gzip would be a gigabyte of lines."""
+        zipped = gzip.compress(b'{"text": "a"}\n' * 1000)
+        if name.endswith("zip"):
+            whole = io.BytesIO()
+            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("x.jsonl", b'{"text": "a"}\n' * 1000)
+            zipped = whole.getvalue()
+        assert refused(run, zipped, name).details["reason"] == "undecodable"
+
+    def test_a_key_of_its_own_in_each_line_is_refused(self, run: Ingest) -> None:
+        lines = "\n".join(json.dumps({f"key {n}": "a"}) for n in range(1001))
+        assert refused(run, lines, "x.jsonl").details["reason"] == "too_many_columns"
 
     def test_a_dataset_larger_than_allowed_is_refused(self, run: Ingest) -> None:
         with pytest.raises(PayloadTooLarge) as caught:

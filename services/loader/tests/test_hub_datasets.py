@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from mistudio_contracts import MiStudioError, new_id
 from mistudio_contracts.errors import InvalidInput, PayloadTooLarge, ServiceUnavailable
 from mistudio_contracts.values import DatasetFacts
+from mistudio_loader.datasets.hubdata import within
 from mistudio_loader.jobs import HubDataset, IngestJob
 from mistudio_loader.services.children import Children
 from mistudio_testkit.hub import FakeHub
 
 REPO = "someone/some-texts"
+HOME = f"hf://datasets/{REPO}@0123abc"
 
 
 @pytest.fixture
@@ -44,6 +47,12 @@ def parquet(tmp_path: Path, rows: int = 20) -> bytes:
     return path.read_bytes()
 
 
+def card(*paths: str) -> bytes:
+    """Return a dataset's card that says where its files are."""
+    listed = "".join(f"    - {json.dumps(path)}\n" for path in paths)
+    return f"---\nconfigs:\n- config_name: default\n  data_files:\n{listed}---\n".encode()
+
+
 async def test_a_split_of_parquet_is_streamed(
     ingest: Any, hub: FakeHub, cache: Path, tmp_path: Path
 ) -> None:
@@ -60,8 +69,12 @@ async def test_a_split_of_parquet_is_streamed(
     ]
 
 
-async def test_a_split_of_json_lines_is_streamed(ingest: Any, hub: FakeHub) -> None:
-    hub.add_dataset(REPO, {"train.jsonl": b'{"text": "a"}\n{"text": "b"}\n'})
+async def test_a_split_of_json_lines_that_the_card_names_is_streamed(
+    ingest: Any, hub: FakeHub
+) -> None:
+    rows = b'{"text": "a"}\n{"text": "b"}\n'
+    files = {"README.md": card("rows/*.jsonl"), "rows/a.jsonl": rows, "b.jsonl": b"{"}
+    hub.add_dataset(REPO, files)
     assert (await ingest()).sample_count == 2
 
 
@@ -104,3 +117,35 @@ async def test_a_hub_out_of_reach_is_a_passing_trouble(ingest: Any) -> None:
         await ingest(endpoint="http://127.0.0.1:9")
     assert isinstance(caught.value, ServiceUnavailable)
     assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    "path", ["rows/*.jsonl", "**/train-*", f"{HOME}/a.jsonl", f"{HOME}/a/b.csv"]
+)
+def test_a_card_may_name_the_repositorys_own_files(path: str) -> None:
+    assert within(path, HOME)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/passwd", "~/.ssh/*", "file:///etc/x.txt", "../../x.txt", "rows/../../x.txt"),
+        *("http://169.254.169.254/x.json", "zip://*.txt::http://internal/x.zip", "x.zip::/x.txt"),
+        *("hf://datasets/other/private/x.txt", f"{HOME}/../../other@main/x", f"{HOME}::/x.txt"),
+    ],
+)
+def test_a_card_may_name_no_others(path: str) -> None:
+    assert not within(path, HOME)
+
+
+async def test_a_card_leads_nowhere_else(ingest: Any, hub: FakeHub, cache: Path) -> None:
+    """Neither to files of this machine, nor to servers that it alone can reach."""
+    with FakeHub() as internal:
+        files = {"README.md": card(f"{internal.url}/private.txt"), "rows.txt": b"fine\n"}
+        hub.add_dataset(REPO, files)
+        with pytest.raises(InvalidInput) as caught:
+            await ingest()
+        assert internal.requests == []
+    assert caught.value.details["reason"] == "malformed_dataset"
+    assert "not its own" in caught.value.message
+    assert not any(p.is_file() for p in cache.rglob("*"))  # noqa: ASYNC240

@@ -96,7 +96,19 @@ def _ingest(body: Any, tell: Callable[[Step], None]) -> Any:
     from .datasets.ingestion import ingest
     from .jobs import IngestJob
 
-    return ingest(IngestJob.model_validate(body)).model_dump(mode="json")
+    job = IngestJob.model_validate(body)
+    _take_no_more_than(job.memory_bytes)
+    return ingest(job).model_dump(mode="json")
+
+
+def _take_no_more_than(memory_bytes: int) -> None:
+    """Have the kernel refuse this process more memory: a small file may unpack to any size."""
+    if sys.platform == "linux":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 _JOBS: dict[str, Callable[[Any, Callable[[Step], None]], Any]] = {

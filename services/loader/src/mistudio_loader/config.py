@@ -32,6 +32,11 @@ class LoaderSettings(ServiceSettings):
     hf_endpoint: str = _HUB
     centre: str = Field(default="", validation_alias="MISTUDIO_CENTRE")
     dataset_max_bytes: int = Field(default=8 * _GIB, ge=1)
+    dataset_memory_bytes: int = Field(
+        default=3 * _GIB,
+        ge=_GIB,
+        description="Most memory that reading a dataset takes; a file that needs more is refused.",
+    )
     disk_reserve_bytes: int = Field(
         default=256 * 1024 * 1024, ge=0, description="Stays free whatever is written."
     )

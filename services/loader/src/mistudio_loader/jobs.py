@@ -48,7 +48,10 @@ class HubDataset(BaseModel):
 
 
 class IngestJob(BaseModel):
-    """What the child process is told: a file, or a dataset of the hub."""
+    """What the child process is told: a file, or a dataset of the hub.
+
+    ``max_bytes`` is of the rows, ``memory_bytes`` what reading them may take at any moment.
+    """
 
     task_id: str
     root: Path
@@ -58,4 +61,5 @@ class IngestJob(BaseModel):
     format: DatasetFormat | None = None
     text_column: str | None = None
     max_bytes: int
+    memory_bytes: int = 3 * 1024**3
     reserve_bytes: int = 0

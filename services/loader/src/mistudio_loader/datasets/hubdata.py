@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +18,9 @@ from mistudio_loader.hub.errors import hub_errors
 from .limits import require_size
 from .problems import bad_data
 from .readers import BATCH_ROWS
+
+_HOME = re.compile(r"hf://datasets/[^/@]+(/[^/@]+)?@[^/]+")
+"""A repository at a commit, as the library writes it."""
 
 
 def stream_dataset(
@@ -52,7 +58,7 @@ def stream_dataset(
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     datasets.disable_progress_bars()
-    with hub_errors(repo_id, "identifier"):
+    with hub_errors(repo_id, "identifier"), _only_of(repo_id):
         try:
             loaded: Any = datasets.load_dataset(
                 repo_id,
@@ -65,8 +71,53 @@ def stream_dataset(
             _write(loaded, target, max_bytes)
         except DatasetNotFoundError as error:
             raise _not_found(repo_id, error) from error
+        except MemoryError:
+            raise
         except (DatasetsError, ValueError, pa.ArrowException) as error:
             raise _unusable(repo_id, split, subset, error) from error
+
+
+@contextmanager
+def _only_of(repo_id: str) -> Iterator[None]:
+    """Let the library read files of one repository and no others.
+
+    A dataset's card says where its files are, and the library follows it anywhere: to a file of
+    this machine, to another server, into an archive from elsewhere.
+    """
+    from datasets import data_files
+
+    resolve = data_files.resolve_pattern
+
+    def checked(pattern: str, base_path: str, *args: Any, **named: Any) -> list[str]:
+        # The library's own, but for a directory that the card may add.
+        home = _HOME.match(base_path)
+        if home is None or not within(pattern, home[0]) or not within(base_path, home[0]):
+            raise _elsewhere(repo_id)
+        found: list[str] = resolve(pattern, base_path, *args, **named)
+        if not all(within(path, home[0]) for path in found):
+            raise _elsewhere(repo_id)
+        return found
+
+    data_files.resolve_pattern = checked
+    try:
+        yield
+    finally:
+        data_files.resolve_pattern = resolve
+
+
+def within(path: str, home: str) -> bool:
+    """Whether a path or a pattern, relative or not, stays in the repository at ``home``."""
+    inside = path.removeprefix(home)
+    rooted = inside == path and path.startswith(("/", "~"))
+    return not (rooted or "://" in inside or "::" in inside or ".." in PurePosixPath(inside).parts)
+
+
+def _elsewhere(repo_id: str) -> InvalidInput:
+    return bad_data(
+        "malformed_dataset",
+        f"{repo_id} names files that are not its own.",
+        "Use a dataset whose files are all in its repository.",
+    )
 
 
 def _write(loaded: Any, target: Path, max_bytes: int) -> None:

@@ -15,7 +15,7 @@ from mistudio_loader.storage.staging import Workshop
 from .canonical import DATA, FACTS, write_canonical
 from .columns import choose_text_column
 from .formats import decide_format, open_reader
-from .limits import require_size
+from .limits import require_columns, require_size
 from .problems import bad_data
 
 
@@ -33,6 +33,18 @@ def ingest(job: IngestJob) -> DatasetFacts:
     ServiceUnavailable
         The hub does not answer.
     """
+    try:
+        return _ingest(job)
+    except MemoryError:
+        raise bad_data(
+            "needs_too_much_memory",
+            f"To read the dataset takes more than {job.memory_bytes} bytes of memory.",
+            "Write it with smaller values and row groups, or raise DATASET_MEMORY_BYTES.",
+            max_bytes=job.memory_bytes,
+        ) from None
+
+
+def _ingest(job: IngestJob) -> DatasetFacts:
     workshop = Workshop(job.root)
     with disk_errors(job.root), workshop.stage(job.task_id) as staging:
         source, form = _source(job, staging)
@@ -42,6 +54,7 @@ def ingest(job: IngestJob) -> DatasetFacts:
         reader = open_reader(source, job.name, form)
         if not reader.columns:
             raise _empty()
+        require_columns(len(reader.columns))
         output = staging / "canonical"
         output.mkdir()
         written = write_canonical(reader, output, job.max_bytes)

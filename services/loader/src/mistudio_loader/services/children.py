@@ -25,6 +25,11 @@ HUB_ENVIRONMENT = {
 }
 """For every process that speaks to the hub. Xet keeps no partial files that could be resumed."""
 
+KEPT_FROM_CHILDREN = frozenset(
+    {"NATS_URL", "DATABASE_URL", "JWT_SECRET_KEY", "HUGGINGFACE_TOKEN", "SENTRY_DSN"}
+)
+"""Variables that whoever reads foreign files has no use for: the hub's token comes with a job."""
+
 
 class ChildDied(Exception):
     """The child process ended without an answer: killed, or crashed outside Python."""
@@ -76,7 +81,7 @@ class Children:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
-            env={**os.environ, **HUB_ENVIRONMENT},
+            env=environment(),
         )
         self._running[process] = task_id
         try:
@@ -127,6 +132,12 @@ class Children:
             else:
                 raise ChildCrashed
         raise ChildDied(await process.wait())
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child."""
+    ours = {name: value for name, value in os.environ.items() if name not in KEPT_FROM_CHILDREN}
+    return {**ours, **HUB_ENVIRONMENT}
 
 
 def _step(body: dict[str, Any]) -> Step:

@@ -114,6 +114,7 @@ class Datasets:
             format=order.format,
             text_column=order.text_column,
             max_bytes=self.settings.dataset_max_bytes,
+            memory_bytes=self.settings.dataset_memory_bytes,
             reserve_bytes=self.settings.disk_reserve_bytes,
         )
         answer = await self.children.run(order.task_id, "ingest", job)
