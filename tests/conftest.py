@@ -21,6 +21,13 @@ GENEROUS = {"LOAD_REQUESTS_PER_HOUR": "1000000", "LOG_LEVEL": "INFO"}
 """The rate limit of loads has a test of its own; here it would only slow the others."""
 
 
+CANARIES = {
+    "HUGGINGFACE_TOKEN": "hf_canary_of_the_tests_0123456789",
+    "AWS_SECRET_ACCESS_KEY": "canary-of-the-bucket-0123456789",
+}
+"""Secrets that nothing needs; integration/test_secrets.py looks where they have got to."""
+
+
 @pytest.fixture(scope="session")
 def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one directory that the stack may read models and datasets from in place."""
@@ -55,7 +62,7 @@ def stack(
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_BLRP_SCHEDULE_DELAY": "100",
     }
-    env = {**GENEROUS, **observed, "HF_ENDPOINT": hub.url}
+    env = {**GENEROUS, **CANARIES, **observed, "HF_ENDPOINT": hub.url}
     with EmbeddedStack(data, allow=[models_root], env=env) as running:
         yield running
 

@@ -97,15 +97,20 @@ class TestStart:
         with make_stack(env={**given, "AWS_SECRET_ACCESS_KEY": "s3cr3t"}) as stack:
             told = {name: variables(stack, name) for name in SERVICES}
         expected = {
-            *given, "NATS_URL", "MISTUDIO_POOL", "MODEL_CACHE_DIR", "DATASET_CACHE_DIR",
-            "ACTIVATION_CACHE_DIR", "LOCAL_ROOTS", "HEALTH_HOST", "HEALTH_PORT", "GATEWAY_HOST",
-            "GATEWAY_PORT", "JWT_SECRET_KEY", "LOG_LEVEL", "MISTUDIO_INSTANCE",
+            "GPU_MEMORY_LIMIT_GB", "MISTUDIO_EXTRA", "NATS_URL", "MISTUDIO_POOL",
+            "MODEL_CACHE_DIR", "DATASET_CACHE_DIR", "ACTIVATION_CACHE_DIR", "LOCAL_ROOTS",
+            "HEALTH_HOST", "HEALTH_PORT", "GATEWAY_HOST", "GATEWAY_PORT", "LOG_LEVEL",
+            "MISTUDIO_INSTANCE",
         }  # fmt: skip
         for name in SERVICES:
             assert expected <= told[name], name
         assert [name for name in SERVICES if "DATABASE_URL" in told[name]] == ["catalog"]
-        keys = [name for name in SERVICES if "AWS_SECRET_ACCESS_KEY" in told[name]]
-        assert keys == ["extractor"]
+        for secret, service in (
+            ("AWS_SECRET_ACCESS_KEY", "extractor"),
+            ("JWT_SECRET_KEY", "gateway"),
+            ("HUGGINGFACE_TOKEN", "loader"),
+        ):
+            assert [name for name in SERVICES if secret in told[name]] == [service]
         assert [name for name in SERVICES if "DEVICE_ID_FILE" in told[name]] == ["extractor"]
 
     def test_runs_several_extractors_and_lets_others_join(self, make_stack: MakeStack) -> None:

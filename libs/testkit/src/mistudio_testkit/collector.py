@@ -84,6 +84,11 @@ class Collector:
         with self._changed:
             return [line for line in self._lines if line.trace == trace_id]
 
+    def everything(self) -> str:
+        """Return all that has come, to look for what must not."""
+        with self._changed:
+            return repr((self._spans, self._lines))
+
     def wait(self, condition: Callable[[], bool], told: Callable[[], str]) -> None:
         """Wait until what has come fulfils a condition; ``told`` explains the failure.
 

@@ -31,6 +31,10 @@ SETUP: Mapping[str, tuple[str, ...]] = {
 
 _WORKERS = ("loader", EXTRACTOR)
 
+SIGNING, HUB_TOKEN = "JWT_SECRET_KEY", "HUGGINGFACE_TOKEN"
+PRIVATE = frozenset({"DATABASE_URL", SIGNING, HUB_TOKEN})
+"""Variables that one service alone is told: whoever else is broken into cannot tell them."""
+
 
 def services_of(link: Link | None) -> tuple[str, ...]:
     """Return the services of a site: an edge runs the workers, its centre the others."""
@@ -193,7 +197,7 @@ class Planner:
         own: dict[str, Mapping[str, str]] = {}
         for name in self.services:
             if name != EXTRACTOR:
-                own[name] = {}
+                own[name] = self._secrets_of(name)
                 continue
             keys = {k: v for k, v in self.environ.items() if k.startswith(bucket.PREFIX)}
             cores = os.cpu_count() or 1
@@ -201,6 +205,13 @@ class Planner:
             for each, part in zip(extractor_names(self.extractors), parts, strict=True):
                 own[each] = {**keys, **part, "DEVICE_ID_FILE": str(self.layout.device_id_of(each))}
         return own
+
+    def _secrets_of(self, name: str) -> Mapping[str, str]:
+        if name == "gateway":
+            return {SIGNING: signing_secret(self.layout, self.environ, create=True)}
+        if name == "loader" and HUB_TOKEN in self.environ:
+            return {HUB_TOKEN: self.environ[HUB_TOKEN]}
+        return {}
 
     def _command(self, name: str) -> Sequence[str]:
         kind = EXTRACTOR if name in extractor_names(self.extractors) else name
@@ -227,11 +238,11 @@ class Planner:
             "ACTIVATION_SCRATCH_DIR": str(layout.scratch),
             "LOG_LEVEL": "INFO",
         }
-        # But who may use the stores' bucket, which the extractors alone are told.
+        # But secrets, each of which is told to those alone who need it.
         inherited = {
             key: value
             for key, value in self.environ.items()
-            if key != "DATABASE_URL" and not key.startswith(bucket.PREFIX)
+            if key not in PRIVATE and not key.startswith(bucket.PREFIX)
         }
         return {
             **defaults,
@@ -241,7 +252,6 @@ class Planner:
             "HEALTH_HOST": LOOPBACK,
             "GATEWAY_HOST": self.host,
             "GATEWAY_PORT": str(gateway_port),
-            "JWT_SECRET_KEY": signing_secret(layout, self.environ, create=True),
             "MISTUDIO_DATA_DIR": str(layout.root),
             "PYTHONUNBUFFERED": "1",
             INSTANCE_VARIABLE: layout.instance_id,
