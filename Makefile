@@ -79,6 +79,10 @@ docs: setup ## Build the documentation into site/; a warning ends it
 constraints: setup ## Pin today's versions into constraints.txt, without addresses
 	@deploy/dev/pin
 
+.PHONY: audit
+audit: setup ## Ask what is known against what we depend on, look for secrets, list what is in a release
+	@deploy/dev/audit
+
 .PHONY: bench
 bench: setup ## Run a benchmark: make bench NAME=capture
 	@$(BIN)/python -m benchmarks.$(NAME)
@@ -89,5 +93,5 @@ up: web ## Start the embedded stack in the foreground
 
 .PHONY: clean
 clean: ## Remove caches and the venv
-	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache site services/web/node_modules services/web/dist
+	@rm -rf .venv .venv-peers .venv-audit build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache site services/web/node_modules services/web/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

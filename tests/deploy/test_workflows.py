@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -49,6 +50,18 @@ def test_every_python_on_both_processors_runs_what_a_developer_runs() -> None:
         "runner": ["ubuntu-24.04", "ubuntu-24.04-arm"],
     }
     assert job["steps"][-1] == {"run": "bash .ci/run"}
+
+
+def test_what_is_depended_on_is_asked_about_with_each_change_and_each_night() -> None:
+    assert {"run": "make audit"} in workflow("ci")["jobs"]["audit"]["steps"]
+    assert "audit" in workflow("nightly")["jobs"]["long"]["strategy"]["matrix"]["target"]
+
+
+def test_what_looks_like_a_secret_was_looked_at_and_is_none() -> None:
+    baseline = json.loads((ROOT / ".secrets.baseline").read_text("utf-8"))
+    for name, found in baseline["results"].items():
+        assert (ROOT / name).is_file(), name
+        assert [each["is_secret"] for each in found] == [False] * len(found), name
 
 
 def test_every_image_is_built() -> None:
