@@ -22,6 +22,7 @@ from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 from internals import page as internals_page
 from metering import page as metrics_page
+from security import page as with_rendered_blocks
 
 from mistudio_activations import MANIFEST_SCHEMA
 from mistudio_contracts import CONTRACT_VERSION, subjects, topology
@@ -191,6 +192,8 @@ def rendered() -> dict[Path, str]:
     files[ROOT / "docs" / "metrics.md"] = metrics_page(declared_metrics(services, gateway))
     for name, dashboard in dashboards().items():
         files[ROOT / "infra" / "grafana" / "dashboards" / f"{name}.json"] = _json(dashboard)
+    for page in (ROOT / "docs" / "security.md", ROOT / "docs" / "messages.md"):
+        files[page] = with_rendered_blocks(page.read_text(encoding="utf-8"), gateway)
     files[CONTRACTS / "frames.json"] = _json(frames_schema())
     files[ROOT / "docs" / "INTERNALS.md"] = internals_page()
     files[ROOT / "infra" / "nats" / "streams.yaml"] = render_topology()

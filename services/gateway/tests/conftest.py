@@ -166,6 +166,9 @@ def _usual() -> dict[str, Answer]:
         "rpc.catalog.model.register": model,
         "rpc.catalog.model.list": lambda r: views.ModelPage(models=[], **page),
         "rpc.catalog.model.get": model,
+        "rpc.catalog.hookpoint.list": lambda r: views.HookPointList(
+            model_id=r.model_id, num_layers=12, hook_points=[]
+        ),
         "rpc.catalog.model.update": model,
         "rpc.catalog.model.delete": done,
         "rpc.catalog.model.load": lambda r: views.LoadAccepted(

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import nats
 import pytest
 
-from mistudio_client.embedded.binaries import nats_server
 from mistudio_contracts import events
 from mistudio_contracts.states import ModelStatus
 from mistudio_servicekit.bus import connection_of
-from mistudio_servicekit.permissions import render_accounts
 from mistudio_servicekit.provision import provision
-
-USERS = ("catalog", "loader", "extractor", "gateway", "provision", "client")
-CONFIG = """\
-port: {port}
-max_payload: 8MB
-jetstream {{ store_dir: {store}, max_file_store: 16GB, max_memory_store: 256MB }}
-include ./accounts.conf
-"""
+from mistudio_testkit.accounts import deployed_accounts
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """A server with the deployment's accounts."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (tmp_path / "accounts.conf").write_text(render_accounts())
-    config = tmp_path / "nats.conf"
-    config.write_text(CONFIG.format(port=port, store=tmp_path / "store"))
-    passwords = {f"NATS_{user.upper()}_PASSWORD": f"secret-of-{user}" for user in USERS}
-    with subprocess.Popen(
-        [str(nats_server()), "-c", str(config)],
-        env={**os.environ, **passwords},
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        yield port
-        process.terminate()
+def accounts(tmp_path):
+    with deployed_accounts(tmp_path) as running:
+        yield running
 
 
-async def test_events_replay_uploads_and_downloads_need_no_more(port, kit):
-    def url(user):
-        return f"nats://{user}:secret-of-{user}@127.0.0.1:{port}"
-
+async def test_events_replay_uploads_and_downloads_need_no_more(accounts, kit):
+    url = accounts.url
     await provision(url("provision"), ("default",))
     async with kit.running_catalog(url("catalog")) as catalog:
         event = events.ModelRegistered(model_id="m_1", status=ModelStatus.PENDING, name="n")
