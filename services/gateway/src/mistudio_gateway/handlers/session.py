@@ -67,7 +67,8 @@ class Session:
         try:
             goodbye = await self._supervise(receiving, expiry)
         finally:
-            await cancel(receiving, expiry, self._following)
+            await cancel(receiving, expiry)
+            await self._unfollow()
         if goodbye is not None:
             with suppress(WebSocketDisconnect, RuntimeError, asyncio.TimeoutError):
                 closing = self._websocket.close(goodbye.code, goodbye.reason)
@@ -87,7 +88,8 @@ class Session:
             if receiving.done():
                 return goodbye_of(receiving)
             if self._following is not None and self._following.done():
-                return goodbye_of(self._following)
+                followed, self._following = self._following, None
+                return goodbye_of(followed)
             if expiry.done():
                 return Goodbye(EXPIRED, "the access token has expired")
 
@@ -101,11 +103,14 @@ class Session:
             except MiStudioError as error:
                 await self._send_error(error.body())
                 continue
-            # Taken away first: its end by our own hand is not the end of the session.
-            previous, self._following = self._following, None
-            await cancel(previous)
+            await self._unfollow()
             self._following = asyncio.create_task(self._follow(selection))
             self._selected.set()
+
+    async def _unfollow(self) -> None:
+        # Taken away first: its end by our own hand is not the end of the session.
+        previous, self._following = self._following, None
+        await ended(previous)
 
     async def _follow(self, selection: Selection) -> None:
         hub = self._here.hub
@@ -168,20 +173,21 @@ class Session:
         except MiStudioError as error:
             # Progress then begins with the next step that is published.
             logger.warning("the newest state is not known", extra={"code": str(error.code)})
-        tasks = {
-            asyncio.create_task(self._drain(member)),
-            asyncio.create_task(member.lagging.wait()),
-            asyncio.create_task(member.restarted.wait()),
-        }
+        draining = asyncio.create_task(self._drain(member))
+        signs = [asyncio.create_task(each.wait()) for each in (member.lagging, member.restarted)]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([draining, *signs], return_when=asyncio.FIRST_COMPLETED)
+            if draining.done():
+                draining.result()
             if member.lagging.is_set():
                 self._here.metrics.lagging.inc()
                 raise Goodbye(LAGGING, "too slow; reconnect with after")
             if member.restarted.is_set():
                 raise Goodbye(RESTARTED, "the events begin again; reconnect without after")
         finally:
-            await cancel(*tasks)
+            await cancel(*signs)
+            if not draining.done():
+                await ended(draining)
 
     async def _drain(self, member: Member) -> None:
         while True:
@@ -232,6 +238,13 @@ def parse(text: str | None) -> Selection:
         return Subscribe.model_validate_json(text).subscribe
     except ValidationError as error:
         raise invalid_input(error) from error
+
+
+async def ended(task: asyncio.Task[None] | None) -> None:
+    """End a task whose outcome changes nothing any more; what nobody expects is told."""
+    await cancel(task)
+    if task is not None and not task.cancelled():
+        goodbye_of(task)
 
 
 def goodbye_of(task: asyncio.Task[None]) -> Goodbye | None:

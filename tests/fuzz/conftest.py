@@ -1,0 +1,50 @@
+"""A stack that is there to be talked nonsense to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.site import Site
+
+SERVICES = ("gateway", "catalog", "loader", "extractor")
+
+
+class Watched:
+    """A stack, and which processes its services are."""
+
+    def __init__(self, stack: EmbeddedStack) -> None:
+        self.stack = stack
+        self._pids = {each: stack.pid(each) for each in SERVICES}
+
+    def check(self) -> None:
+        """Insist that every service is the process it was, is ready, and told of no bug."""
+        self.stack.wait_ready()
+        assert {each: self.stack.pid(each) for each in SERVICES} == self._pids
+        for each in SERVICES:
+            told = self.stack.log(each).splitlines()
+            bugs = [line for line in told if "Traceback" in line or '"level": "critical"' in line]
+            assert not bugs, (each, bugs[:3])
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
+    """A stack of these tests' own."""
+    env = {"LOAD_REQUESTS_PER_HOUR": "1000000"}
+    with EmbeddedStack(tmp_path_factory.mktemp("fuzz"), allow=[models_root], env=env) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def site(stack: EmbeddedStack) -> Iterator[Site]:
+    opened = Site(stack.url, stack.token)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def watched(stack: EmbeddedStack) -> Watched:
+    return Watched(stack)
