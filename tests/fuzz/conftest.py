@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.hub import FakeHub
 from mistudio_testkit.site import Site
 
 SERVICES = ("gateway", "catalog", "loader", "extractor")
@@ -39,9 +40,11 @@ def tells_of_a_bug(line: str) -> bool:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterator[EmbeddedStack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, models_root: Path, hub: FakeHub
+) -> Iterator[EmbeddedStack]:
     """A stack of these tests' own."""
-    env = {"LOAD_REQUESTS_PER_HOUR": "1000000"}
+    env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "HF_ENDPOINT": hub.url}
     with EmbeddedStack(tmp_path_factory.mktemp("fuzz"), allow=[models_root], env=env) as running:
         yield running
 

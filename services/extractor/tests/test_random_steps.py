@@ -210,6 +210,7 @@ def capture(resident: Resident) -> None:
     assert sum(rows) == 32
 
 
+@pytest.mark.nightly("five hundred steps")
 async def test_five_hundred_steps_never_exceed_the_budget_nor_take_a_leased_model(
     disk: Disk, paths: dict[str, Path]
 ) -> None:

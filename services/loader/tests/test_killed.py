@@ -136,7 +136,18 @@ def orphans(root: Path) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("way", list(POINTS), indirect=True)
+@pytest.mark.parametrize(
+    "way",
+    [
+        "hub",
+        "int4",
+        *(
+            pytest.param(each, marks=pytest.mark.nightly("ten kills more"))
+            for each in ("directory", "cast", "pickle")
+        ),
+    ],
+    indirect=True,
+)
 def test_killed_at_any_moment_the_next_attempt_completes_and_leaves_no_orphan(
     way: Way, killer: Killer, request: pytest.FixtureRequest
 ) -> None:
