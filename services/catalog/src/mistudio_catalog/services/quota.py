@@ -13,6 +13,9 @@ from .context import Context
 
 log = logging.getLogger(__name__)
 
+ROOM = "quota"
+"""Who decides which caches leave for want of room holds this, one transaction at a time."""
+
 
 class Quota:
     """Keeps what is stored, what will be written and what has yet to leave within the limit."""
@@ -47,7 +50,7 @@ class Quota:
         InsufficientStorage
             It would not fit even so; nothing has left then.
         """
-        await tx.ledger.exclusively("quota")
+        await tx.ledger.exclusively(ROOM)
         stored, reserved = await tx.stores.stored(), await tx.extractions.reserved_bytes()
         excess = stored.bytes + reserved + needed - self._limit
         if excess <= 0:

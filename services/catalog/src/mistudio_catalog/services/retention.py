@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from mistudio_contracts import rpc
 from mistudio_contracts.errors import NotFound
 
 from .caches import Caches
 from .context import Context
+from .quota import ROOM
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 100
-
 
 class Retention:
-    """Keeps the activation stores within their limits."""
+    """Keeps the activation stores within their limits.
+
+    Replicas sweep whenever they like. What leaves is decided and let go of in one transaction, one
+    at a time among all of them and those that make room for extractions: two that come together
+    find the room that the other has made, and each cache leaves once.
+    """
 
     def __init__(self, context: Context, caches: Caches) -> None:
         self._context = context
@@ -25,18 +28,25 @@ class Retention:
 
     async def sweep(self) -> None:
         """Evict what is unused for too long, then the least recently used until there is room."""
+        while await self._sweep_one():
+            self._context.wake()
+
+    async def _sweep_one(self) -> bool:
         settings = self._context.settings
         oldest = self._context.now() - timedelta(days=settings.activation_cache_days)
         most = int(settings.activation_cache_limit_gb * 1024**3)
-        async with self._context.database.reading() as tx:
-            candidates = await tx.caches.least_recently_used(AT_ONCE)
-        for cache_id, used_at in candidates:
-            async with self._context.database.reading() as tx:
+        try:
+            async with self._context.database.transaction() as tx:
+                await tx.ledger.exclusively(ROOM)
+                candidate = await tx.caches.least_recently_used()
+                if candidate is None:
+                    return False
+                cache_id, used_at = candidate
                 stored = await tx.caches.stored_bytes()
-            if used_at >= oldest and stored <= most:
-                return
-            log.info("A cache is let go of.", extra={"cache": cache_id, "stored_bytes": stored})
-            try:
-                await self._caches.evict(rpc.EvictCacheRequest(cache_id=cache_id))
-            except NotFound:
-                log.info("Somebody else deleted it first.", extra={"cache": cache_id})
+                if used_at >= oldest and stored <= most:
+                    return False
+                log.info("A cache is let go of.", extra={"cache": cache_id, "stored_bytes": stored})
+                await self._caches.let_go(tx, cache_id)
+        except NotFound:
+            log.info("Somebody else deleted it first.")
+        return True

@@ -72,7 +72,7 @@ class CacheTable:
         """Return the bytes of all visible columns and token shards."""
         return int(await _SQL.stored_bytes(self._connection))
 
-    async def least_recently_used(self, limit: int) -> list[tuple[str, datetime]]:
-        """Return id and last use of the caches that were not used for longest."""
-        rows = _SQL.least_recently_used(self._connection, limit=limit)
-        return [(row["id"], row["last_accessed_at"]) async for row in rows]
+    async def least_recently_used(self) -> tuple[str, datetime] | None:
+        """Return id and last use of the cache not used for longest whose store nobody needs now."""
+        row = await _SQL.least_recently_used(self._connection)
+        return None if row is None else (row["id"], row["last_accessed_at"])

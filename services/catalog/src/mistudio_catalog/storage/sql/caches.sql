@@ -66,7 +66,11 @@ SELECT (
     + coalesce((SELECT sum(token_bytes) FROM stores), 0)
 )::bigint;
 
--- name: least_recently_used
+-- name: least_recently_used^
 SELECT id, last_accessed_at FROM activation_caches
+WHERE NOT EXISTS (
+    SELECT FROM extractions
+    WHERE extractions.store_key = activation_caches.store_key AND phase <> 'done'
+)
 ORDER BY last_accessed_at, id
-LIMIT :limit;
+LIMIT 1;
