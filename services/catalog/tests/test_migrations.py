@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import asyncpg
+import pytest
 
 from mistudio_catalog.storage import migrate
 from mistudio_catalog.storage.database import Database
 from mistudio_contracts.values import ResidencyWish
+
+RELEASES = sorted((Path(__file__).parent / "releases").glob("*.sql"))
+"""What releases have left in databases, as ``deploy/dev/keep_database.py`` writes it."""
+
+Content = dict[str, list[dict[str, Any]]]
 
 
 async def tables(url: str) -> set[str]:
@@ -110,3 +118,68 @@ async def test_the_command_line_takes_the_schema_back(database_url: str) -> None
     assert "models" in await tables(database_url)
     await asyncio.to_thread(run, "migrate", "--down", "base")
     assert await tables(database_url) == {"alembic_version"}
+
+
+async def content(url: str) -> Content:
+    """Return every row of every table, in an order of their own."""
+    names = await tables(url)
+    connection = await asyncpg.connect(url)
+    try:
+        found: Content = {}
+        for name in sorted(names):
+            rows = await connection.fetch(f'SELECT * FROM "{name}"')
+            found[name] = sorted((dict(row) for row in rows), key=repr)
+        return found
+    finally:
+        await connection.close()
+
+
+def restricted(rows: list[dict[str, Any]], to: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with the columns alone that those of before have too."""
+    names = to[0].keys() & rows[0].keys()
+    return sorted(({key: row[key] for key in to[0] if key in names} for row in rows), key=repr)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.stem)
+async def test_what_a_release_has_left_goes_up_and_down_and_up_with_every_row(
+    database_url: str, release: Path
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(await asyncio.to_thread(release.read_text, "utf-8"))
+    await connection.close()
+    before = await content(database_url)
+    assert all(before.values()), "each table that the release had has a row"
+    ((revision,),) = (row.values() for row in before["alembic_version"])
+
+    await asyncio.to_thread(migrate.upgrade, database_url)
+    up = await content(database_url)
+    for name in before.keys() - {"alembic_version"}:
+        assert restricted(up[name], before[name]) == restricted(before[name], up[name]), name
+    await everything_is_read(database_url, before)
+
+    await asyncio.to_thread(migrate.downgrade, database_url, revision)
+    assert await content(database_url) == before
+    await asyncio.to_thread(migrate.upgrade, database_url)
+    assert await content(database_url) == up
+
+
+async def everything_is_read(url: str, before: Content) -> None:
+    """Read what the catalog reads of it, with the code of today."""
+    database = Database(url)
+    await database.open()
+    try:
+        async with database.reading() as tx:
+            for row in before["models"]:
+                assert (await tx.models.get(row["id"])) is not None
+            for row in before["datasets"]:
+                assert (await tx.datasets.get(row["id"])) is not None
+            for row in before["extractions"]:
+                assert (await tx.extractions.get(row["id"])) is not None
+            for row in before["activation_caches"]:
+                cache = await tx.caches.get(row["id"])
+                assert cache is not None
+                assert await tx.caches.columns(cache.id)
+            assert len(await tx.devices.all()) == len(before["devices"])
+            assert len(await tx.stores.evictions_to_order()) <= len(before["store_evictions"])
+    finally:
+        await database.close()
