@@ -90,7 +90,8 @@ def test_an_edge_that_is_cut_off_works_on_and_the_centre_catches_up(
     joined: Joined, tmp_path: Path, killed: bool
 ) -> None:
     site, cable = joined.site, joined.cable
-    model = make_model(tmp_path / "gpt2", "gpt2", n_embd=128, n_layer=8)
+    # Weights of its own: what the other of the two captured would be answered from the cache.
+    model = make_model(tmp_path / "gpt2", "gpt2", seed=int(killed), n_embd=128, n_layer=8)
     undisturbed = Undisturbed.run(site, model, tmp_path)
     other = site.upload(write_jsonl(tmp_path / "other.jsonl", ragged_texts(20, seed=4)))
     shards = len(next(iter(undisturbed.checksums.values())))
