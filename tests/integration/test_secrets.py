@@ -78,7 +78,7 @@ def test_no_secret_is_in_anything_that_was_written_or_said(
         ),
         "metrics": site.http.get("/metrics").text,
         "spans and logs": collector.everything(),
-        "process lists": str([p.cmdline() for p in psutil.process_iter() if p.is_running()]),
+        "process lists": str([p.info["cmdline"] for p in psutil.process_iter(["cmdline"])]),
     }
     found = [
         (name, place)
@@ -88,9 +88,10 @@ def test_no_secret_is_in_anything_that_was_written_or_said(
     ]
     read = 0
     for path in written(stack):
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue  # A socket, or what a service has taken away meanwhile.
         read += 1
         found += [(name, str(path)) for name, secret in wanted.items() if secret in content]
     assert found == []
