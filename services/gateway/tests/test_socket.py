@@ -182,6 +182,20 @@ async def test_events_older_than_the_memory_are_replayed_without_gap_or_repeat(b
         assert got == sequences[1:]
 
 
+async def test_who_has_seen_none_may_ask_for_the_last_ones(bus, catalog, kit):
+    sequences = [await catalog.publish(registered("m_last", name=str(n))) for n in range(20)]
+    for ring_events in (3, 100):
+        async with (
+            kit.running_gateway(bus, ring_events=ring_events) as some,
+            kit.listening(some) as listener,
+        ):
+            answer = await listener.subscribe(last=5, models=["m_last"])
+            assert answer == {"type": "subscribed", "id": sequences[-1], "data": {}}
+            assert [(await listener.next())["id"] for _ in range(5)] == sequences[-5:]
+            await listener.subscribe(last=5, after=sequences[-2], models=["m_last"])
+            assert (await listener.next())["id"] == sequences[-1]
+
+
 async def test_an_id_of_another_stream_is_a_gap(gateway, catalog, kit):
     async with kit.listening(gateway) as listener:
         answer = await listener.subscribe(after=10**9)

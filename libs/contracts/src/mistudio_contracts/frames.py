@@ -47,7 +47,8 @@ class Authenticate(_Frame):
 class Selection(_Frame):
     """What to hear of. A null list means everything of that kind; an empty one nothing.
 
-    ``after`` is the id of the last frame seen: the events since are replayed first.
+    ``after`` is the id of the last frame seen: the events since are replayed first. Who has seen
+    none asks for the ``last`` ones of before instead, which count only without ``after``.
     """
 
     models: list[str] | None = Field(default=None, max_length=10_000)
@@ -55,6 +56,7 @@ class Selection(_Frame):
     extractions: list[str] | None = Field(default=None, max_length=10_000)
     devices: bool = True
     after: int | None = Field(default=None, ge=0)
+    last: int | None = Field(default=None, ge=0, le=1000)
 
 
 class Subscribe(_Frame):

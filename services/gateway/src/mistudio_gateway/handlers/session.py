@@ -122,21 +122,21 @@ class Session:
         member = Member(interest, self._here.settings.socket_backlog_bytes)
         try:
             # From here to the hub's membership nothing is sent that the hub could overtake.
-            await self._catch_up(member, selection.after)
+            await self._catch_up(member, selection)
             await self._live(member)
         finally:
             hub.leave(member)
 
-    async def _catch_up(self, member: Member, after: int | None) -> None:
+    async def _catch_up(self, member: Member, selection: Selection) -> None:
         hub = self._here.hub
-        newest = hub.newest
-        cursor = newest if after is None else after
+        newest, after = hub.newest, selection.after
+        cursor = max(0, newest - (selection.last or 0)) if after is None else after
         data: dict[str, int | bool] = {}
         if cursor > newest:
             # An id of a stream that is no more: nothing can be replayed.
             data = {"gap": True}
             cursor = newest
-        elif cursor < hub.floor:
+        elif after is not None and cursor < hub.floor:
             try:
                 oldest = await self._here.feed.oldest()
             except LOST as error:
