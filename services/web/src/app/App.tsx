@@ -17,10 +17,12 @@ const Activity = lazy(() => import("@/features/activity/ActivityPanel"));
 
 /** Signing in, or the screens with what is live behind them. */
 export function App() {
-  const { status, token } = useSession();
   // A kept token is most often good: its reader need not wait to be told so.
-  if (status === "unknown" && !token) return <PageSkeleton />;
-  if (status === "signed-out") {
+  const where = useSession(({ status, token }) =>
+    status === "unknown" && !token ? "unknown" : status === "signed-out" ? "out" : "in",
+  );
+  if (where === "unknown") return <PageSkeleton />;
+  if (where === "out") {
     return (
       <Suspense fallback={<PageSkeleton />}>
         <SignIn />

@@ -109,7 +109,8 @@ function SchemeToggle() {
 }
 
 function UserMenu() {
-  const { who, signOut } = useSession();
+  const who = useSession((session) => session.who);
+  const signOut = useSession((session) => session.signOut);
   if (!who) return null;
   return (
     <Menu position="bottom-end" width={240}>

@@ -1,5 +1,6 @@
 /** Who is signed in. The token stays in this browser until its reader signs out. */
 import { create } from "zustand";
+import { claimsOf } from "@/api/claims";
 import { api, sendToken, unwrap, whenUnauthorized } from "@/api/client";
 import { type ApiError, asApiError } from "@/api/errors";
 import type { Scope, WhoAmI } from "@/api/types";
@@ -11,7 +12,8 @@ interface Session {
   status: "unknown" | "signed-out" | "signed-in";
   /** Not yet known to be good while the status is not. */
   token: string | null;
-  who: WhoAmI | null;
+  /** As the gateway says; until it has, as the token does. */
+  who: Pick<WhoAmI, "subject" | "scopes"> | null;
   error: ApiError | null;
   signIn: (token: string) => Promise<void>;
   signOut: (reason?: ApiError) => void;
@@ -57,7 +59,7 @@ export async function resume(): Promise<void> {
     return;
   }
   sendToken(token);
-  useSession.setState({ token });
+  useSession.setState({ token, who: claimsOf(token) });
   // What went wrong stands on the page of signing in.
   await useSession
     .getState()
