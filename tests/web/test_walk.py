@@ -204,6 +204,24 @@ def test_each_screen_has_an_address(windows: Windows, work: Work) -> None:
         window.page.context.close()
 
 
+def test_code_is_copied_where_the_browser_keeps_its_clipboard_to_itself(
+    windows: Windows, work: Work
+) -> None:
+    page = windows.open(f"/activations/{work.done['cache_id']}/use").page
+    button = page.get_by_role("button", name="Copy Python that opens this cache")
+    expect(button).to_be_visible()
+    # As on a page that came by plain http from another machine.
+    page.evaluate("""() => {
+        window.clipboard = navigator.clipboard;
+        delete Navigator.prototype.clipboard;
+        Object.defineProperty(window, 'isSecureContext', { value: false });
+    }""")
+    button.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    code = page.get_by_label("Python that opens this cache", exact=True).inner_text()
+    assert page.evaluate("() => window.clipboard.readText()") == code
+
+
 def test_a_reader_without_the_right_to_change_sees_no_actions(
     windows: Windows, work: Work, stack: EmbeddedStack
 ) -> None:

@@ -1,18 +1,10 @@
-import {
-  ActionIcon,
-  Button,
-  CopyButton,
-  Group,
-  Highlight,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
+import { ActionIcon, Button, Group, Highlight, Stack, Text, TextInput } from "@mantine/core";
 import { Check, Copy, FileQuestion, Search, X } from "lucide-react";
 import { useMemo, useState } from "react";
 import type { Model } from "@/api/types";
 import { EmptyState } from "@/ui/EmptyState";
 import { count } from "@/ui/format";
+import { useCopying } from "@/ui/useCopying";
 import classes from "./ConfigJson.module.css";
 import { flat } from "./flat";
 
@@ -21,6 +13,7 @@ export function ConfigJson({ config }: { config: Model["config"] }) {
   const [search, setSearch] = useState("");
   const lines = useMemo(() => flat(config), [config]);
   const words = search.trim().toLowerCase();
+  const { copied, copy } = useCopying(JSON.stringify(config, null, 2));
   const found = lines.filter(({ path, value }) => `${path} ${value}`.toLowerCase().includes(words));
   if (!lines.length) {
     return (
@@ -57,20 +50,14 @@ export function ConfigJson({ config }: { config: Model["config"] }) {
         <Text size="sm" c="dimmed" role="status">
           {words ? `${count(found.length)} of ${count(lines.length)}` : count(lines.length)} entries
         </Text>
-        <CopyButton value={JSON.stringify(config, null, 2)}>
-          {({ copied, copy }) => (
-            <Button
-              variant="default"
-              ml="auto"
-              onClick={copy}
-              leftSection={
-                copied ? <Check size={16} aria-hidden /> : <Copy size={16} aria-hidden />
-              }
-            >
-              {copied ? "Copied" : "Copy JSON"}
-            </Button>
-          )}
-        </CopyButton>
+        <Button
+          variant="default"
+          ml="auto"
+          onClick={copy}
+          leftSection={copied ? <Check size={16} aria-hidden /> : <Copy size={16} aria-hidden />}
+        >
+          {copied ? "Copied" : "Copy JSON"}
+        </Button>
       </Group>
       <dl className={classes.list}>
         {found.map(({ path, value }) => (

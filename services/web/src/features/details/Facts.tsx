@@ -1,17 +1,9 @@
-import {
-  ActionIcon,
-  CopyButton,
-  Group,
-  SimpleGrid,
-  Stack,
-  Text,
-  Title,
-  Tooltip,
-} from "@mantine/core";
+import { ActionIcon, Group, SimpleGrid, Stack, Text, Title, Tooltip } from "@mantine/core";
 import { Check, Copy } from "lucide-react";
 import type { ReactNode } from "react";
 import type { ModelSummary } from "@/api/types";
 import { ago, bytes, count, duration, format, magnitude, moment } from "@/ui/format";
+import { useCopying } from "@/ui/useCopying";
 import classes from "./Facts.module.css";
 
 const SOURCES = { huggingface: "Hugging Face", local: "Local files", custom: "Custom" } as const;
@@ -104,21 +96,18 @@ function Fact({ label, code, copy, children }: FactProps) {
 }
 
 function CopyIt({ value, label }: { value: string; label: string }) {
+  const { copied, copy } = useCopying(value);
   return (
-    <CopyButton value={value}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? "Copied" : "Copy"}>
-          <ActionIcon
-            size="sm"
-            variant="subtle"
-            color="gray"
-            onClick={copy}
-            aria-label={copied ? "Copied" : `Copy ${label.toLowerCase()}`}
-          >
-            {copied ? <Check size={14} aria-hidden /> : <Copy size={14} aria-hidden />}
-          </ActionIcon>
-        </Tooltip>
-      )}
-    </CopyButton>
+    <Tooltip label={copied ? "Copied" : "Copy"}>
+      <ActionIcon
+        size="sm"
+        variant="subtle"
+        color="gray"
+        onClick={copy}
+        aria-label={copied ? "Copied" : `Copy ${label.toLowerCase()}`}
+      >
+        {copied ? <Check size={14} aria-hidden /> : <Copy size={14} aria-hidden />}
+      </ActionIcon>
+    </Tooltip>
   );
 }
