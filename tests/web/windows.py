@@ -38,7 +38,9 @@ _WATCH = """() => {
 _AGO = re.compile(r"\b(just now|now|\d+ (s|min|h|seconds?|minutes?|hours?) ago)\b")
 """Times that pass while one looks."""
 
-_RUN_AXE = """async () => (await axe.run()).violations.map(({ id, help, nodes }) => ({
+_RUN_AXE = """async () => (await axe.run({
+    rules: { 'target-size': { enabled: true } },
+})).violations.map(({ id, help, nodes }) => ({
     id, help, nodes: nodes.map((node) => `${node.target}: ${node.failureSummary}`),
 }))"""
 

@@ -34,7 +34,16 @@ export function DatasetFields({ model, datasets, choice, onChange, problems }: P
         placeholder="Choose a dataset"
         inputWrapperOrder={["label", "input", "description", "error"]}
         description={
-          <Anchor component={Link} to="/datasets" size="xs" inherit>
+          // High enough to be hit by a finger, without moving what is below.
+          <Anchor
+            component={Link}
+            to="/datasets"
+            size="xs"
+            inherit
+            display="inline-block"
+            py={5}
+            my={-5}
+          >
             <Upload size={11} aria-hidden /> Upload text
           </Anchor>
         }
