@@ -3,12 +3,17 @@ import { api, once, unwrap } from "@/api/client";
 import { type ApiError, asApiError } from "@/api/errors";
 import type { Model, ModelSummary, Schemas } from "@/api/types";
 import { deleting } from "./deleting";
-import { put } from "./entities";
+import { put, useEntities } from "./entities";
 import { fetchOne } from "./fetching";
 import { optimistically } from "./optimism";
 import { tellError } from "./toasts";
 
 const at = (model_id: string) => ({ params: { path: { model_id } } });
+
+/** Return what a model is called as of now; one that is not known by its id. */
+export function nameOf(id: string): string {
+  return useEntities.getState().models[id]?.name ?? id;
+}
 
 /**
  * Register a model.

@@ -1,11 +1,11 @@
 import { ActionIcon, Box, Button, Group, Modal, Text, Tooltip } from "@mantine/core";
 import { CircleX, Pin, Power } from "lucide-react";
 import type { ModelSummary } from "@/api/types";
-import { cancelLoad, pinModel, unloadModel } from "@/state/models";
+import { cancelLoad, loadModel, nameOf, pinModel, unloadModel } from "@/state/models";
 import { useMay } from "@/state/session";
 import { familyName } from "@/ui/families";
+import { LoadButton } from "@/ui/load/LoadButton";
 import { StatusBadge } from "@/ui/StatusBadge";
-import { LoadButton } from "./LoadButton";
 
 /** A model's name and status, and what can be done with it at once. */
 export function Header({ model }: { model: ModelSummary }) {
@@ -62,7 +62,7 @@ function Turn({ model }: { model: ModelSummary }) {
       </Button>
     );
   }
-  return <LoadButton model={model} />;
+  return <LoadButton model={model} onLoad={loadModel} nameOf={nameOf} />;
 }
 
 function PinToggle({ model }: { model: ModelSummary }) {

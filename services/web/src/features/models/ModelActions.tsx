@@ -1,11 +1,11 @@
-import { ActionIcon, Button, Tooltip, VisuallyHidden } from "@mantine/core";
+import { clsx } from "clsx";
 import { Pin, PinOff, Settings2, Trash2 } from "lucide-react";
 import { Link, useLocation } from "react-router";
 import type { ModelSummary } from "@/api/types";
-import { cancelLoad, pinModel, unloadModel } from "@/state/models";
+import { cancelLoad, loadModel, nameOf, pinModel, unloadModel } from "@/state/models";
 import { useMay } from "@/state/session";
-import { LoadButton } from "./LoadButton";
-import classes from "./ModelCard.module.css";
+import { LoadButton } from "@/ui/load/LoadButton";
+import classes from "./ModelActions.module.css";
 
 interface Props {
   model: ModelSummary;
@@ -20,51 +20,41 @@ export function ModelActions({ model, onDelete }: Props) {
   if (!mayWrite) {
     return (
       <div className={classes.actions}>
-        <Button component={Link} to={details} size="xs" variant="default">
+        <Link to={details} className={classes.button}>
           Details
           <Of name={model.name} />
-        </Button>
+        </Link>
       </div>
     );
   }
-  const pinning = model.pinned ? `Unpin ${model.name}` : `Pin ${model.name}`;
   const Icon = model.pinned ? PinOff : Pin;
   return (
     <div className={classes.actions}>
       <Turn model={model} />
-      <Button
-        component={Link}
-        to={details}
-        size="xs"
-        variant="default"
-        leftSection={<Settings2 size={14} aria-hidden />}
-      >
+      <Link to={details} className={classes.button}>
+        <Settings2 size={14} aria-hidden />
         Configure
         <Of name={model.name} />
-      </Button>
-      <Tooltip label={model.pinned ? "Unpin" : "Pin: never evict it"}>
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          className={classes.quiet}
-          ml="auto"
-          aria-label={pinning}
-          disabled={model.status === "loading"}
-          onClick={() => void pinModel(model.id, !model.pinned)}
-        >
-          <Icon size={16} aria-hidden />
-        </ActionIcon>
-      </Tooltip>
-      <Tooltip label="Delete">
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          aria-label={`Delete ${model.name}`}
-          onClick={() => onDelete(model.id)}
-        >
-          <Trash2 size={16} aria-hidden />
-        </ActionIcon>
-      </Tooltip>
+      </Link>
+      <button
+        type="button"
+        className={clsx(classes.icon, classes.right)}
+        title={model.pinned ? "Unpin" : "Pin: never evict it"}
+        aria-label={model.pinned ? `Unpin ${model.name}` : `Pin ${model.name}`}
+        disabled={model.status === "loading"}
+        onClick={() => void pinModel(model.id, !model.pinned)}
+      >
+        <Icon size={16} aria-hidden />
+      </button>
+      <button
+        type="button"
+        className={classes.icon}
+        title="Delete"
+        aria-label={`Delete ${model.name}`}
+        onClick={() => onDelete(model.id)}
+      >
+        <Trash2 size={16} aria-hidden />
+      </button>
     </div>
   );
 }
@@ -73,24 +63,24 @@ export function ModelActions({ model, onDelete }: Props) {
 function Turn({ model }: { model: ModelSummary }) {
   if (model.status === "loading") {
     return (
-      <Button size="xs" variant="default" onClick={() => void cancelLoad(model.id)}>
+      <button type="button" className={classes.button} onClick={() => void cancelLoad(model.id)}>
         Cancel
         <Of name={model.name} before="loading " />
-      </Button>
+      </button>
     );
   }
   if (model.status === "ready") {
     return (
-      <Button size="xs" variant="default" onClick={() => void unloadModel(model.id)}>
+      <button type="button" className={classes.button} onClick={() => void unloadModel(model.id)}>
         Unload
         <Of name={model.name} />
-      </Button>
+      </button>
     );
   }
-  return <LoadButton model={model} />;
+  return <LoadButton model={model} onLoad={loadModel} nameOf={nameOf} size="xs" />;
 }
 
 /** Says of which model a button is to who hears the buttons alone. */
 function Of({ name, before = "" }: { name: string; before?: string }) {
-  return <VisuallyHidden component="span">{` ${before}${name}`}</VisuallyHidden>;
+  return <span className={classes.heard}>{` ${before}${name}`}</span>;
 }

@@ -7,11 +7,11 @@ import { apply } from "@/live/apply";
 import { put, useEntities } from "@/state/entities";
 import { useSelection } from "@/state/selection";
 import { takeToasts } from "@/state/toasts";
+import { estimate, told } from "@/testing/estimates";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { device, model } from "@/testing/rows";
 import { ModelCard } from "./ModelCard";
-import { estimate, told } from "./testing";
 
 const server = gateway();
 const onDelete = vi.fn();

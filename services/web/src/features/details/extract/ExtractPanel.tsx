@@ -8,10 +8,11 @@ import { type ApiError, asApiError } from "@/api/errors";
 import type { Dataset, ModelSummary } from "@/api/types";
 import { useEntities } from "@/state/entities";
 import { type Capture, requestExtraction } from "@/state/extractions";
+import { loadModel, nameOf } from "@/state/models";
 import { useMay } from "@/state/session";
 import { EmptyState } from "@/ui/EmptyState";
 import { ErrorNotice } from "@/ui/ErrorNotice";
-import { LoadButton } from "../LoadButton";
+import { LoadButton } from "@/ui/load/LoadButton";
 import { type Choice, captureOf, columnsOf, expectedOf } from "./choice";
 import { DatasetFields } from "./DatasetFields";
 import { useChoice } from "./drafts";
@@ -68,7 +69,7 @@ function NotYet({ model }: { model: ModelSummary }) {
     <EmptyState
       icon={Layers}
       title="First, load the model"
-      action={mayWrite && <LoadButton model={model} />}
+      action={mayWrite && <LoadButton model={model} onLoad={loadModel} nameOf={nameOf} />}
     >
       Its layers and hook points are proven when it is placed in memory. After that an extraction
       brings it back by itself.

@@ -6,10 +6,10 @@ import type { Schemas } from "@/api/types";
 import { put, useEntities } from "@/state/entities";
 import { takeToasts } from "@/state/toasts";
 import { expectAccessible } from "@/testing/axe";
+import { estimate, told } from "@/testing/estimates";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { model } from "@/testing/rows";
-import { estimate, told } from "../testing";
 import AddModelModal from "./AddModelModal";
 
 const server = gateway();

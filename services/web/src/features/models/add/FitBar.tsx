@@ -1,8 +1,9 @@
 import { Group, Progress, Text } from "@mantine/core";
 import type { Schemas } from "@/api/types";
 import { useEntities } from "@/state/entities";
+import { type FormatEstimate, fitColor, fitInk, listed } from "@/ui/fit";
 import { bytes } from "@/ui/format";
-import { type FormatEstimate, fitColor, fitInk, listed, useModelNames } from "../fits";
+import { useModelNames } from "../fits";
 import classes from "./fit.module.css";
 
 interface Props {

@@ -1,8 +1,9 @@
 import { Badge, Radio, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Quantization, Schemas } from "@/api/types";
+import { type FormatEstimate, fitInk, fitWord } from "@/ui/fit";
 import { bytes, format } from "@/ui/format";
-import { batchWords, type FormatEstimate, fitInk, fitWord } from "../fits";
+import { batchWords } from "../fits";
 import classes from "./fit.module.css";
 
 const KINDS: Record<Quantization, string> = {

@@ -1,7 +1,7 @@
 /** The form that adds a model: its values, and the request they make. */
 import type { ApiError } from "@/api/errors";
 import type { Quantization, Schemas } from "@/api/types";
-import type { FormatEstimate } from "../fits";
+import type { FormatEstimate } from "@/ui/fit";
 import { nameOf, problemOf } from "./identifier";
 
 export interface Values {

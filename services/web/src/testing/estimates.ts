@@ -1,7 +1,7 @@
 /** Estimates as the gateway sends them, of which a test states only what it is about. */
 import type { Quantization, Schemas } from "@/api/types";
-import { formatEstimate } from "@/testing/rows";
-import type { FormatEstimate } from "./fits";
+import type { FormatEstimate } from "@/ui/fit";
+import { formatEstimate } from "./rows";
 
 export function told(
   quantization: Quantization,

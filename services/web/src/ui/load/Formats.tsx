@@ -1,50 +1,24 @@
-import { Badge, Button, Group, Menu, Text, VisuallyHidden } from "@mantine/core";
+import { Badge, Group, Menu, Text, VisuallyHidden } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Check, ChevronDown, Play } from "lucide-react";
-import { useState } from "react";
+import { Check, TriangleAlert } from "lucide-react";
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
-import type { ModelSummary, Quantization } from "@/api/types";
-import { loadModel } from "@/state/models";
-import { bytes, format } from "@/ui/format";
-import { type FormatEstimate, fitInk, fitWord } from "./fits";
-import classes from "./ModelCard.module.css";
+import type { ModelSummary, Quantization, Schemas } from "@/api/types";
+import { type FormatEstimate, fitInk, fitWord } from "../fit";
+import { bytes, format } from "../format";
+import { forced, leaving, mayBeForced } from "./eviction";
+import classes from "./LoadButton.module.css";
 
 const FORMATS: readonly Quantization[] = ["none", "fp16", "bf16", "int8", "int4"];
 
-/** Loads a model as it is registered, or in a format chosen beside what it would take. */
-export function LoadButton({ model }: { model: ModelSummary }) {
-  const [open, setOpen] = useState(false);
-  return (
-    <Button.Group>
-      <Button
-        size="xs"
-        variant="light"
-        leftSection={<Play size={13} aria-hidden />}
-        onClick={() => void loadModel(model.id)}
-      >
-        Load
-        <VisuallyHidden component="span">{` ${model.name}`}</VisuallyHidden>
-      </Button>
-      <Menu opened={open} onChange={setOpen} position="bottom-start" width={380}>
-        <Menu.Target>
-          <Button
-            size="xs"
-            px={7}
-            variant="light"
-            className={classes.more}
-            aria-label={`Choose a format for ${model.name}`}
-          >
-            <ChevronDown size={14} aria-hidden />
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown>{open && <Formats model={model} />}</Menu.Dropdown>
-      </Menu>
-    </Button.Group>
-  );
+interface Props {
+  model: ModelSummary;
+  onLoad: (how: Schemas["LoadModel"]) => void;
+  nameOf: (id: string) => string;
 }
 
-function Formats({ model }: { model: ModelSummary }) {
+/** The formats to load a model in: what each takes, and which models would leave for it. */
+export default function Formats({ model, onLoad, nameOf }: Props) {
   const { id, quantization_options: options } = model;
   const { data, error } = useQuery({
     queryKey: ["model-estimate", id, options],
@@ -58,6 +32,7 @@ function Formats({ model }: { model: ModelSummary }) {
     // What else is in memory changes while one looks.
     staleTime: 5000,
   });
+  const unfit = data?.formats.filter(mayBeForced) ?? [];
   return (
     <>
       <Menu.Label>
@@ -65,6 +40,7 @@ function Formats({ model }: { model: ModelSummary }) {
       </Menu.Label>
       {FORMATS.map((quantization) => {
         const told = data?.formats.find((each) => each.quantization === quantization);
+        const below = told && (told.unavailable ?? leaving(told, nameOf));
         return (
           <Menu.Item
             key={quantization}
@@ -76,7 +52,7 @@ function Formats({ model }: { model: ModelSummary }) {
                 visibility={quantization === model.quantization ? "visible" : "hidden"}
               />
             }
-            onClick={() => void loadModel(id, { quantization })}
+            onClick={() => onLoad({ quantization })}
           >
             <Group gap={8} wrap="nowrap">
               <Text size="sm" fw={550}>
@@ -92,14 +68,34 @@ function Formats({ model }: { model: ModelSummary }) {
               )}
               {told && <Figures told={told} />}
             </Group>
-            {told?.unavailable && (
-              <Text size="xs" mt={2}>
-                {told.unavailable}
+            {below && (
+              <Text size="xs" mt={2} className={classes.below}>
+                {below}
               </Text>
             )}
           </Menu.Item>
         );
       })}
+      {unfit.length > 0 && (
+        <>
+          <Menu.Divider />
+          <Menu.Label>Load it whatever the estimate says; it may then fail</Menu.Label>
+          {unfit.map((told) => (
+            <Menu.Item
+              key={told.quantization}
+              leftSection={<TriangleAlert size={14} aria-hidden />}
+              onClick={() => onLoad({ quantization: told.quantization, force: true })}
+            >
+              <Text size="sm" fw={550}>
+                Force {format(told.quantization)}
+              </Text>
+              <Text size="xs" mt={2} className={classes.below}>
+                {forced(told, nameOf)}
+              </Text>
+            </Menu.Item>
+          ))}
+        </>
+      )}
     </>
   );
 }
