@@ -1,4 +1,4 @@
-import { Group, Progress, Stack, Text } from "@mantine/core";
+import { StateLines } from "./StateLines";
 
 interface Props {
   /** 0 to 100. */
@@ -10,25 +10,8 @@ interface Props {
 }
 
 /** Long work on its way. */
-export function ProgressLine({ value, label, detail }: Props) {
+export function ProgressLine({ value, label, detail = null }: Props) {
   return (
-    <Stack gap={4}>
-      <Group justify="space-between" gap="xs" wrap="nowrap">
-        <Text size="xs" fw={550} truncate>
-          {label}
-        </Text>
-        <Text size="xs" c="dimmed" style={{ flex: "none" }}>
-          {Math.floor(value)} %
-        </Text>
-      </Group>
-      <Progress.Root size="sm">
-        <Progress.Section value={value} aria-label={label} />
-      </Progress.Root>
-      {detail && (
-        <Text size="xs" c="dimmed" truncate>
-          {detail}
-        </Text>
-      )}
-    </Stack>
+    <StateLines label={label} figure={`${Math.floor(value)} %`} value={value} detail={detail} />
   );
 }

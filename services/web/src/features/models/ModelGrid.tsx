@@ -1,6 +1,7 @@
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { memo, useLayoutEffect, useRef, useState } from "react";
+import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { whenIdle } from "@/state/idle";
 import { ModelCard } from "./ModelCard";
 import classes from "./ModelGrid.module.css";
 
@@ -22,11 +23,14 @@ export const ModelGrid = memo(function ModelGrid({ ids, onDelete }: Props) {
   const top = box?.top ?? 0;
   const width = resized || (box?.width ?? 0);
   const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+  // First what is in sight, then the row that is scrolled to next.
+  const [overscan, setOverscan] = useState(0);
+  useEffect(() => void whenIdle().then(() => setOverscan(1)), []);
   const rows = useWindowVirtualizer({
     count: box ? Math.ceil(ids.length / columns) : 0,
     estimateSize: () => LIKELY_HEIGHT,
     gap: GAP,
-    overscan: 1,
+    overscan,
     scrollMargin: top,
   });
 

@@ -1,4 +1,3 @@
-import { Group, Progress, Stack, Text } from "@mantine/core";
 import { CircleAlert } from "lucide-react";
 import { remedyOf } from "@/api/errors";
 import type { ModelSummary } from "@/api/types";
@@ -6,6 +5,7 @@ import { useEntities } from "@/state/entities";
 import { bytes, duration, format } from "@/ui/format";
 import { loadFigures, stageWords } from "@/ui/loading";
 import { ProgressLine } from "@/ui/ProgressLine";
+import { StateLines } from "@/ui/StateLines";
 import classes from "./ModelCard.module.css";
 
 /** How a model stands: what it takes, how its load goes, or what went wrong. */
@@ -19,17 +19,18 @@ export function ModelState({ model }: { model: ModelSummary }) {
       return <InMemory model={model} />;
     case "unloaded":
       return (
-        <Resting
-          title="Not in memory"
+        <StateLines
+          wrap
+          label="Not in memory"
           figure={model.disk_bytes === null ? null : `${bytes(model.disk_bytes)} on disk`}
           detail="Prepared: it loads without a download."
         />
       );
     case "pending":
       return (
-        <Resting
-          title="Not loaded yet"
-          figure={null}
+        <StateLines
+          wrap
+          label="Not loaded yet"
           detail={
             model.model_type === null
               ? "Nobody has looked at it yet: its first load will."
@@ -62,24 +63,17 @@ function InMemory({ model }: { model: ModelSummary }) {
   const taken = model.memory_usage_bytes;
   const share = taken !== null && budget ? Math.min(100, (100 * taken) / budget) : null;
   return (
-    <Stack gap={4}>
-      <Group justify="space-between" gap="xs" wrap="nowrap">
-        <Text size="xs" fw={550}>
-          In memory
-        </Text>
-        <Text size="xs" c="dimmed">
-          {budget ? `${bytes(taken)} of ${bytes(budget)}` : bytes(taken)}
-        </Text>
-      </Group>
-      <Progress.Root size="sm" aria-hidden>
-        <Progress.Section value={share ?? 0} color="teal" withAria={false} />
-      </Progress.Root>
-      <Text size="xs" c="dimmed" truncate>
-        {model.load_time_seconds === null
+    <StateLines
+      label="In memory"
+      figure={budget ? `${bytes(taken)} of ${bytes(budget)}` : bytes(taken)}
+      value={share ?? 0}
+      tone="good"
+      detail={
+        model.load_time_seconds === null
           ? " "
-          : `Loaded in ${duration(model.load_time_seconds)}${kept(model)}`}
-      </Text>
-    </Stack>
+          : `Loaded in ${duration(model.load_time_seconds)}${kept(model)}`
+      }
+    />
   );
 }
 
@@ -89,40 +83,14 @@ function kept({ pinned, keep_alive_seconds }: ModelSummary): string {
   return ` · leaves after ${duration(keep_alive_seconds)} without use`;
 }
 
-function Resting(props: { title: string; figure: string | null; detail: string }) {
-  return (
-    <Stack gap={4}>
-      <Group justify="space-between" gap="xs" wrap="nowrap">
-        <Text size="xs" fw={550}>
-          {props.title}
-        </Text>
-        {props.figure && (
-          <Text size="xs" c="dimmed">
-            {props.figure}
-          </Text>
-        )}
-      </Group>
-      <Text size="xs" c="dimmed">
-        {props.detail}
-      </Text>
-    </Stack>
-  );
-}
-
 function Failed({ model }: { model: ModelSummary }) {
   const remedy = remedyOf(model.error);
   return (
     <div className={classes.failure}>
       <CircleAlert size={14} aria-hidden className={classes.sign} />
       <div>
-        <Text size="xs" fw={550} lineClamp={3}>
-          {model.error?.message ?? "Its load failed."}
-        </Text>
-        {remedy && (
-          <Text size="xs" c="dimmed" lineClamp={3} mt={2}>
-            {remedy}
-          </Text>
-        )}
+        <p className={classes.why}>{model.error?.message ?? "Its load failed."}</p>
+        {remedy && <p className={classes.remedy}>{remedy}</p>}
       </div>
     </div>
   );
