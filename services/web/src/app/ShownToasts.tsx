@@ -1,5 +1,5 @@
 import { Text } from "@mantine/core";
-import { Notifications, notifications } from "@mantine/notifications";
+import { Notifications, notifications, notificationsStore } from "@mantine/notifications";
 import "@mantine/notifications/styles.css";
 import { CircleAlert, CircleCheck, Info } from "lucide-react";
 import { useEffect } from "react";
@@ -11,12 +11,15 @@ const LOOKS = {
   plain: { color: "iris", icon: <Info size={18} aria-hidden /> },
 } as const;
 
-/** Shows what is told, a failure until it is closed. */
+const MOST = 4;
+
+/** Shows what is told, a failure until it is closed; good news for which there is no room is old. */
 export default function ShownToasts() {
   const waiting = useToasts((toasts) => toasts.waiting);
   useEffect(() => {
     if (!waiting.length) return;
     for (const { key, tone, title, message, remedy } of takeToasts()) {
+      if (tone !== "bad" && notificationsStore.getState().notifications.length >= MOST) continue;
       notifications.show({
         id: `toast-${key}`,
         title,
@@ -39,5 +42,5 @@ export default function ShownToasts() {
       });
     }
   }, [waiting]);
-  return <Notifications position="bottom-right" limit={4} containerWidth={420} />;
+  return <Notifications position="bottom-right" limit={MOST} containerWidth={420} />;
 }

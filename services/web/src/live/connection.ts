@@ -20,6 +20,8 @@ const POLL_MS = 5000;
 const PATIENCE_MS = 4000;
 /** So many events of before are shown as past activity. */
 const HISTORY = 200;
+/** Of many frames at once, the store hears no more often than this: nobody reads faster. */
+const BEAT_MS = 100;
 const UNAUTHORIZED = 4401;
 const FORBIDDEN = 4403;
 /** The events begin anew: what was seen of them means nothing any more. */
@@ -29,8 +31,10 @@ export class LiveConnection {
   private readonly socket: ReconnectingSocket;
   private readonly refresher = new Refresher();
   private readonly abort = new AbortController();
+  private readonly first: Promise<void>;
   private pending: Frame[] = [];
-  private scheduled = 0;
+  private scheduled: number | undefined;
+  private flushedAt = 0;
   private last: number | null = null;
   /** Events up to this id are replayed ones, and no news. */
   private replayedUpto = -1;
@@ -57,7 +61,7 @@ export class LiveConnection {
     window.addEventListener("online", () => this.socket.reconnect(), { signal });
     this.waitPatiently();
     // Something to look at while the connection is made; what it missed is read with the rest.
-    void fetchFirst("models");
+    this.first = fetchFirst("models");
   }
 
   /** End it for good. */
@@ -65,12 +69,12 @@ export class LiveConnection {
     this.abort.abort();
     this.socket.close();
     this.stopPolling();
-    cancelAnimationFrame(this.scheduled);
     window.clearTimeout(this.scheduled);
   }
 
   private opened(): void {
-    const subscribe = this.last === null ? {} : { after: this.last };
+    // What went before is read as rows; its last events are asked for to be looked at.
+    const subscribe = this.last === null ? { last: HISTORY } : { after: this.last };
     this.socket.send(JSON.stringify({ subscribe }));
   }
 
@@ -79,12 +83,9 @@ export class LiveConnection {
     if (frame.type === "subscribed") this.subscribed(frame);
     if (frame.type === "subscribed" || frame.type === "error") return;
     this.pending.push(frame);
-    // One change of the store for all frames of a picture; a hidden page has no pictures.
-    if (!this.scheduled) {
-      this.scheduled = document.hidden
-        ? window.setTimeout(() => this.flush(), 250)
-        : requestAnimationFrame(() => this.flush());
-    }
+    // One change of the store for all frames of a beat, the first of which does not wait for it.
+    const wait = this.flushedAt + BEAT_MS - performance.now();
+    this.scheduled ??= window.setTimeout(() => this.flush(), Math.max(0, wait));
   }
 
   private subscribed(frame: FrameOf<"subscribed">): void {
@@ -92,20 +93,15 @@ export class LiveConnection {
     this.replayedUpto = newest;
     this.stopPolling();
     liveness("live");
-    if (this.last === null) {
-      // What went before is read as rows; the last events are asked for to be looked at.
-      this.knownUpto = newest;
-      this.last = Math.max(0, newest - HISTORY);
-      this.opened();
-      return;
-    }
-    if (frame.data.gap === true) this.last = newest;
+    if (this.last === null) this.knownUpto = newest;
+    if (this.last === null || frame.data.gap === true) this.last = newest;
     // Read only now that events are followed: what changes from here on is heard.
-    void refreshAll();
+    void this.first.then(refreshAll);
   }
 
   private flush(): void {
-    this.scheduled = 0;
+    this.scheduled = undefined;
+    this.flushedAt = performance.now();
     const frames = this.pending;
     this.pending = [];
     for (const frame of frames) {

@@ -15,9 +15,9 @@ export interface Kinds {
 export type Kind = keyof Kinds;
 export type Table<K extends Kind> = Readonly<Record<string, Kinds[K]>>;
 
-/** Whether a kind has been fetched, is on its way, or could not be. */
+/** Whether a kind has been fetched, or could not be. */
 export interface Fetched {
-  status: "no" | "busy" | "yes";
+  status: "no" | "yes";
   error: ApiError | null;
   /** How many rows the server has, while only the first of them are here. */
   total: number | null;
@@ -59,36 +59,61 @@ export function idOf<K extends Kind>(kind: K, row: Kinds[K]): string {
   return kind === "extractions" ? (row as Extraction).extraction_id : (row as { id: string }).id;
 }
 
-/** Put rows in place of whatever had their ids. */
+/** Put rows in place of whatever had their ids; one that is as it was stays the same object. */
 export function put<K extends Kind>(kind: K, rows: readonly Kinds[K][]): void {
-  if (!rows.length) return;
   useEntities.setState((state) => {
-    const table = { ...state[kind] } as Record<string, Kinds[K]>;
-    for (const row of rows) {
-      const id = idOf(kind, row);
-      if (!gone.has(id)) table[id] = row;
-    }
-    return { [kind]: table } as Partial<Entities>;
+    const table = withRows(state, kind, rows);
+    return table === state[kind] ? state : ({ [kind]: table } as Partial<Entities>);
   });
 }
 
-/** Put rows in place of the whole table; one that is as it was stays the same object. */
-export function replaceAll<K extends Kind>(kind: K, rows: readonly Kinds[K][]): void {
-  const entries = rows.map((row) => [idOf(kind, row), row] as const);
-  const table = Object.fromEntries(entries.filter(([id]) => !gone.has(id)));
-  useEntities.setState((state) => ({
-    [kind]: replaceEqualDeep(state[kind], table),
-    fetched: { ...state.fetched, [kind]: { status: "yes", error: null, total: null } },
+/** Put rows of a table that is being read; until all of it is here, its length is `total`. */
+export function putPage<K extends Kind>(kind: K, rows: readonly Kinds[K][], total: number): void {
+  useEntities.setState((state) => {
+    const told = state.fetched[kind];
+    const table = withRows(state, kind, rows);
+    if (told.status === "no" && told.total !== total) {
+      return { [kind]: table, fetched: { ...state.fetched, [kind]: { ...told, total } } };
+    }
+    return table === state[kind] ? state : ({ [kind]: table } as Partial<Entities>);
+  });
+}
+
+/** Note that all of a table is here, but for rows that are no longer on the server. */
+export function settle(kind: Kind, absent: readonly string[]): void {
+  useEntities.setState((state) => {
+    const told = state.fetched[kind];
+    const settled = told.status === "yes" && !told.error && told.total === null;
+    const there = absent.filter((id) => id in state[kind]);
+    if (settled && !there.length) return state;
+    const table: Record<string, Kinds[Kind]> = { ...state[kind] };
+    for (const id of there) delete table[id];
+    return {
+      ...(there.length ? { [kind]: table } : {}),
+      fetched: { ...state.fetched, [kind]: { status: "yes", error: null, total: null } },
+    };
+  });
+}
+
+/** Note why a table could not be read. */
+export function failed(kind: Kind, error: ApiError): void {
+  useEntities.setState(({ fetched }) => ({
+    fetched: { ...fetched, [kind]: { ...fetched[kind], status: "yes", error } },
   }));
 }
 
-/** Put the first rows of a table of which nothing is here yet. */
-export function begin<K extends Kind>(kind: K, rows: readonly Kinds[K][], total: number): void {
-  if (useEntities.getState().fetched[kind].status === "yes") return;
-  put(kind, rows);
-  useEntities.setState(({ fetched }) => ({
-    fetched: { ...fetched, [kind]: { ...fetched[kind], total } },
-  }));
+function withRows<K extends Kind>(state: Entities, kind: K, rows: readonly Kinds[K][]): Table<K> {
+  const table = state[kind] as Record<string, Kinds[K]>;
+  let changed: Record<string, Kinds[K]> | null = null;
+  for (const row of rows) {
+    const id = idOf(kind, row);
+    const before = table[id];
+    const now = before === undefined ? row : replaceEqualDeep(before, row);
+    if (now === before || gone.has(id)) continue;
+    changed ??= { ...table };
+    changed[id] = now;
+  }
+  return changed ?? table;
 }
 
 /** Change some fields of a row; nothing if there is none. */

@@ -1,9 +1,21 @@
 /** Fetching whole tables and single rows into the store. */
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
-import { begin, type Kind, type Kinds, put, remove, replaceAll, useEntities } from "./entities";
+import {
+  failed,
+  idOf,
+  type Kind,
+  type Kinds,
+  put,
+  putPage,
+  remove,
+  settle,
+  useEntities,
+} from "./entities";
+import { whenIdle } from "./idle";
 
-const PAGE = 500;
+/** So many rows are put into the store within a frame, however slow the machine. */
+const PAGE = 100;
 const FIRST = 24;
 
 interface Page<T> {
@@ -41,7 +53,7 @@ const PAGES: { [K in Kind]: Reader<Kinds[K]> } = {
 };
 
 /** Extractions pile up without end: the newest ones are enough to look at. */
-const MOST: Partial<Record<Kind, number>> = { extractions: PAGE };
+const MOST: Partial<Record<Kind, number>> = { extractions: 500 };
 
 const ONE: { [K in Kind]?: (id: string) => Promise<Kinds[K]> } = {
   models: (id) => unwrap(api.GET("/api/models/{model_id}", { params: { path: { model_id: id } } })),
@@ -55,27 +67,40 @@ const ONE: { [K in Kind]?: (id: string) => Promise<Kinds[K]> } = {
     unwrap(api.GET("/api/activations/{cache_id}", { params: { path: { cache_id: id } } })),
 };
 
-/** Fetch a whole table. What goes wrong is kept beside it; what was there stays. */
+/**
+ * Fetch a whole table, a page at a time, each when the browser has nothing better to do.
+ *
+ * What goes wrong is kept beside the table; what was there stays.
+ */
 export async function fetchAll<K extends Kind>(kind: K): Promise<void> {
-  note(kind, "busy");
+  const unseen = new Set(Object.keys(useEntities.getState()[kind]));
+  const most = MOST[kind] ?? Number.POSITIVE_INFINITY;
+  let end = most;
+  let total = 0;
   try {
-    const rows: Kinds[K][] = [];
-    const most = MOST[kind] ?? Number.POSITIVE_INFINITY;
-    for (let offset = 0; offset < most; offset += PAGE) {
+    for (let offset = 0; offset < end; ) {
+      await whenIdle();
       const page = await PAGES[kind](PAGE, offset);
-      rows.push(...page.rows);
-      if (offset + PAGE >= page.total || !page.rows.length) break;
+      putPage(kind, page.rows, page.total);
+      for (const row of page.rows) unseen.delete(idOf(kind, row));
+      if (!page.rows.length) break;
+      // Rows that went meanwhile have moved up as many others to before this page.
+      offset = page.total < total ? Math.max(0, offset - (total - page.total)) : offset + PAGE;
+      total = page.total;
+      end = Math.min(most, total);
     }
-    replaceAll(kind, rows);
+    settle(kind, [...unseen]);
   } catch (thrown) {
-    note(kind, "yes", thrown);
+    failed(kind, asApiError(thrown));
   }
 }
 
 /** Fetch as much of a table as a screen shows at first; what goes wrong is told by who reads it all. */
 export async function fetchFirst<K extends Kind>(kind: K): Promise<void> {
   const page = await PAGES[kind](FIRST, 0).catch(() => null);
-  if (page) begin(kind, page.rows, page.total);
+  if (page && useEntities.getState().fetched[kind].status === "no") {
+    putPage(kind, page.rows, page.total);
+  }
 }
 
 /** Fetch one row; one that is no longer there is taken away. */
@@ -86,7 +111,7 @@ export async function fetchOne<K extends Kind>(kind: K, id: string): Promise<voi
     put(kind, [await read(id)]);
   } catch (thrown) {
     if (asApiError(thrown).status === 404) remove(kind, [id]);
-    else note(kind, "yes", thrown);
+    else failed(kind, asApiError(thrown));
   }
 }
 
@@ -94,11 +119,4 @@ export async function fetchOne<K extends Kind>(kind: K, id: string): Promise<voi
 export async function refreshAll(): Promise<void> {
   const kinds: Kind[] = ["models", "datasets", "extractions", "caches", "devices"];
   await Promise.all(kinds.map((kind) => fetchAll(kind)));
-}
-
-function note(kind: Kind, status: "busy" | "yes", thrown?: unknown): void {
-  const error = thrown === undefined ? null : asApiError(thrown);
-  useEntities.setState((state) => ({
-    fetched: { ...state.fetched, [kind]: { ...state.fetched[kind], status, error } },
-  }));
 }

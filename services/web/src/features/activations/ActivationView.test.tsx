@@ -4,11 +4,11 @@ import { HttpResponse, http } from "msw";
 import { Route, Routes, useLocation } from "react-router";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Cache, Schemas } from "@/api/types";
-import { replaceAll } from "@/state/entities";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { cache, dataset, model } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import ActivationView from "./ActivationView";
 import { useDirection } from "./look";
 
@@ -46,9 +46,9 @@ function open(tab: string, change: Partial<Cache> = {}) {
     ...change,
   });
   server.use(http.get("*/api/activations/act_1", () => HttpResponse.json(found)));
-  replaceAll("models", [model()]);
-  replaceAll("datasets", [dataset()]);
-  replaceAll("caches", [{ ...found, columns: [] }]);
+  hold("models", [model()]);
+  hold("datasets", [dataset()]);
+  hold("caches", [{ ...found, columns: [] }]);
   draw(
     <>
       <Address />

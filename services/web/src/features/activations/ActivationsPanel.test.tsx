@@ -3,11 +3,12 @@ import userEvent from "@testing-library/user-event";
 import { HttpResponse, http } from "msw";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cache } from "@/api/types";
-import { replaceAll, useEntities } from "@/state/entities";
+import { useEntities } from "@/state/entities";
 import { expectAccessible } from "@/testing/axe";
 import { gateway } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { cache, dataset, device, model } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import ActivationsPanel from "./ActivationsPanel";
 
 const server = gateway();
@@ -19,9 +20,9 @@ const ROWS = [
 ] as const;
 
 function open(rows: readonly Partial<Cache>[], at = "/activations") {
-  replaceAll("models", [model(), model({ id: "m_b", name: "Pythia" })]);
-  replaceAll("datasets", [dataset()]);
-  replaceAll("caches", rows.map(cache));
+  hold("models", [model(), model({ id: "m_b", name: "Pythia" })]);
+  hold("datasets", [dataset()]);
+  hold("caches", rows.map(cache));
   draw(<ActivationsPanel />, at);
 }
 
@@ -50,7 +51,7 @@ describe("the caches", () => {
   });
 
   test("say what the disk holds where several share columns", () => {
-    replaceAll("devices", [device({ store_bytes: 250e6 })]);
+    hold("devices", [device({ store_bytes: 250e6 })]);
     open(ROWS);
     expect(
       screen.getByText("2 caches, 400 MB; 250 MB on the disk, as some share columns"),

@@ -4,11 +4,11 @@ import { HttpResponse, http } from "msw";
 import { Route, Routes } from "react-router";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Schemas } from "@/api/types";
-import { replaceAll } from "@/state/entities";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { cache, dataset, extraction, model } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import DatasetDetails from "./DatasetDetails";
 
 const server = gateway();
@@ -47,14 +47,14 @@ function open(found: Schemas["TokenLengths"] = lengths()) {
       return HttpResponse.json(found);
     }),
   );
-  replaceAll("datasets", [{ ...PROSE, preview: [] }]);
-  replaceAll("models", [
+  hold("datasets", [{ ...PROSE, preview: [] }]);
+  hold("models", [
     model({ fingerprint: "f".repeat(32), status: "ready" }),
     model({ id: "m_b", name: "Pythia", fingerprint: "e".repeat(32) }),
     model({ id: "m_c", name: "Unprepared" }),
   ]);
-  replaceAll("caches", [cache(), cache({ id: "act_2", dataset_id: "ds_other" })]);
-  replaceAll("extractions", [extraction({ status: "extracting" })]);
+  hold("caches", [cache(), cache({ id: "act_2", dataset_id: "ds_other" })]);
+  hold("extractions", [extraction({ status: "extracting" })]);
   draw(
     <Routes>
       <Route path="/datasets/:datasetId" element={<DatasetDetails />} />

@@ -3,19 +3,20 @@ import userEvent from "@testing-library/user-event";
 import { HttpResponse, http } from "msw";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Dataset } from "@/api/types";
-import { replaceAll, useEntities } from "@/state/entities";
+import { useEntities } from "@/state/entities";
 import { useUploads } from "@/state/uploads";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { cache, dataset, extraction } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import DatasetsPanel from "./DatasetsPanel";
 
 const server = gateway();
 const user = userEvent.setup({ delay: null });
 
 function open(rows: readonly Partial<Dataset>[], at = "/datasets") {
-  replaceAll("datasets", rows.map(dataset));
+  hold("datasets", rows.map(dataset));
   draw(<DatasetsPanel />, at);
 }
 
@@ -224,7 +225,7 @@ describe("registering", () => {
 describe("deleting", () => {
   test("says what stays, and takes it off the list", async () => {
     server.use(http.delete("*/api/datasets/ds_1", () => new HttpResponse(null, { status: 204 })));
-    replaceAll("caches", [cache({ dataset_id: "ds_1" })]);
+    hold("caches", [cache({ dataset_id: "ds_1" })]);
     open([{ id: "ds_1", name: "prose" }]);
     await user.click(screen.getByRole("button", { name: "Delete prose" }));
     const dialog = await screen.findByRole("dialog", { name: "Delete prose?" });
@@ -242,7 +243,7 @@ describe("deleting", () => {
         }),
       ),
     );
-    replaceAll("extractions", [extraction({ dataset_id: "ds_1", status: "extracting" })]);
+    hold("extractions", [extraction({ dataset_id: "ds_1", status: "extracting" })]);
     open([{ id: "ds_1", name: "prose" }]);
     await user.click(screen.getByRole("button", { name: "Delete prose" }));
     const dialog = await screen.findByRole("dialog", { name: "Delete prose?" });

@@ -3,11 +3,12 @@ import { HttpResponse, http } from "msw";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Model } from "@/api/types";
 import { apply } from "@/live/apply";
-import { put, replaceAll, useEntities } from "@/state/entities";
+import { put, useEntities } from "@/state/entities";
 import { useSelection } from "@/state/selection";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { signedIn } from "@/testing/render";
+import { hold } from "@/testing/store";
 import { full, looking, show, user, withoutStyles } from "./testing";
 
 const server = gateway();
@@ -36,7 +37,7 @@ describe("the dialog", () => {
   });
 
   test("of a model that is not there says so", async () => {
-    replaceAll("models", []);
+    hold("models", []);
     show("/models/m_gone_1");
     expect(screen.getByRole("heading", { name: "There is no such model" })).toBeVisible();
     await expectAccessible();
@@ -46,7 +47,7 @@ describe("the dialog", () => {
 
   test("of a model that is deleted meanwhile says so", () => {
     given();
-    replaceAll("models", Object.values(useEntities.getState().models));
+    hold("models", Object.values(useEntities.getState().models));
     show("/models/m_gpt2_1");
     act(
       () =>

@@ -1,8 +1,9 @@
 import { screen, within } from "@testing-library/react";
 import { expect, test } from "vitest";
-import { put, replaceAll } from "@/state/entities";
+import { put } from "@/state/entities";
 import { draw } from "@/testing/render";
 import { device, extraction, model } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import DevicePanel from "./DevicePanel";
 import { portionsOf } from "./portions";
 
@@ -32,7 +33,7 @@ test("without a figure of what is free no other process is made up", () => {
 });
 
 test("the queue shows what runs before what waits", () => {
-  replaceAll("devices", [device()]);
+  hold("devices", [device()]);
   put("models", [model({ status: "loading", stage: "downloading", progress: 40 })]);
   put("extractions", [
     extraction({ extraction_id: "ext_2", created_at: "2026-01-01T00:00:00Z" }),
@@ -53,7 +54,7 @@ test("the queue shows what runs before what waits", () => {
 });
 
 test("a format whose kernels do not run says why", () => {
-  replaceAll("devices", [device({ unavailable_formats: { int8: "no kernel for aarch64" } })]);
+  hold("devices", [device({ unavailable_formats: { int8: "no kernel for aarch64" } })]);
   draw(<DevicePanel />);
   expect(screen.getByText(/no kernel for aarch64/)).toBeVisible();
 });

@@ -1,13 +1,13 @@
 import { Anchor, Button, Code, Skeleton, Stack, Text } from "@mantine/core";
 import { Boxes, Plus, SearchX } from "lucide-react";
-import { useShallow } from "zustand/react/shallow";
+import { useMemo } from "react";
 import { useEntities } from "@/state/entities";
 import { fetchAll } from "@/state/fetching";
 import { CopyBlock } from "@/ui/CopyBlock";
 import { EmptyState } from "@/ui/EmptyState";
 import { ErrorNotice } from "@/ui/ErrorNotice";
 import { count } from "@/ui/format";
-import { arrange } from "./listing";
+import { arranger, tally } from "./listing";
 import { ModelGrid } from "./ModelGrid";
 import classes from "./ModelGrid.module.css";
 import { Toolbar } from "./Toolbar";
@@ -25,8 +25,9 @@ interface Props {
 /** The models that the filters leave, or why there are none. */
 export function ModelList({ onDelete, onAdd }: Props) {
   const { listing, filtered, change } = useListing();
-  const ids = useEntities(useShallow((state) => arrange(state.models, listing)));
-  const here = useEntities((state) => Object.keys(state.models).length);
+  const arrange = useMemo(() => arranger(listing), [listing]);
+  const ids = useEntities((state) => arrange(state.models));
+  const here = useEntities((state) => tally(state.models).all);
   const { status, error, ...told } = useEntities((state) => state.fetched.models);
   const total = told.total ?? here;
 

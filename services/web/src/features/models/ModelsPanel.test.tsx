@@ -5,12 +5,12 @@ import { Route, Routes, useLocation } from "react-router";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ModelSummary } from "@/api/types";
 import { apply } from "@/live/apply";
-import { replaceAll } from "@/state/entities";
 import { fetchAll } from "@/state/fetching";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
 import { model } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import ModelsPanel from "./ModelsPanel";
 
 const server = gateway();
@@ -22,7 +22,7 @@ function Address() {
 }
 
 function open(rows: readonly Partial<ModelSummary>[], at = "/models") {
-  replaceAll("models", rows.map(model));
+  hold("models", rows.map(model));
   draw(
     <>
       <Address />

@@ -6,6 +6,7 @@ import { useEntities } from "@/state/entities";
 import { useMay } from "@/state/session";
 import { bytes, count } from "@/ui/format";
 import { Page } from "@/ui/Page";
+import { tally } from "./listing";
 import { ModelList } from "./ModelList";
 import { useListing } from "./useListing";
 
@@ -56,9 +57,7 @@ export default function ModelsPanel() {
 
 /** How many are in memory, and how much of it they take. */
 function Summary() {
-  const ready = useEntities(
-    (state) => Object.values(state.models).filter(({ status }) => status === "ready").length,
-  );
+  const ready = useEntities((state) => tally(state.models).ready);
   const used = useEntities((state) => sum(state.devices, "memory_used_bytes"));
   const budget = useEntities((state) => sum(state.devices, "memory_budget_bytes"));
   if (!budget) return `${count(ready)} in memory`;

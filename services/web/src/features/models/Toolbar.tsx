@@ -1,6 +1,7 @@
 import { CloseButton, Group, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { ArrowDownUp, Search } from "lucide-react";
 import { useShallow } from "zustand/react/shallow";
+import type { ModelStatus } from "@/api/types";
 import { useEntities } from "@/state/entities";
 import { familyName } from "@/ui/families";
 import { count } from "@/ui/format";
@@ -21,7 +22,6 @@ interface Props {
 
 /** Filters and the order of the list. */
 export function Toolbar({ listing, onChange }: Props) {
-  const counts = useEntities(useShallow((state) => tally(state.models)));
   const known = useEntities(useShallow((state) => families(state.models)));
   // A family of the address that no model has must be seen, to be taken away again.
   const chosen = listing.family;
@@ -54,7 +54,7 @@ export function Toolbar({ listing, onChange }: Props) {
           value,
           label: (
             <>
-              {value} <span className={classes.count}>{count(counts[value])}</span>
+              {value} <Count of={value} />
             </>
           ),
         }))}
@@ -79,4 +79,10 @@ export function Toolbar({ listing, onChange }: Props) {
       />
     </Group>
   );
+}
+
+/** How many have a status. It alone is drawn anew when that changes. */
+function Count({ of }: { of: ModelStatus | "all" }) {
+  const found = useEntities((state) => tally(state.models)[of]);
+  return <span className={classes.count}>{count(found)}</span>;
 }

@@ -1,8 +1,7 @@
-import { expect, test } from "vitest";
-import { shallow } from "zustand/shallow";
+import { describe, expect, test } from "vitest";
 import type { ModelSummary } from "@/api/types";
 import { model } from "@/testing/rows";
-import { arrange, families, type Listing, tally } from "./listing";
+import { arranger, families, type Listing, tally } from "./listing";
 
 const ALL: Listing = { text: "", status: null, family: null, sort: "name" };
 
@@ -32,7 +31,7 @@ test.each<[string, Partial<Listing>, string[]]>([
   ["all at once", { text: "gpt", status: "ready", family: "gpt2" }, ["m_b"]],
   ["what there is not", { text: "llama" }, []],
 ])("models are found by %s", (_what, filter, ids) => {
-  expect(arrange(MODELS, { ...ALL, ...filter })).toEqual(ids);
+  expect(arranger({ ...ALL, ...filter })(MODELS)).toEqual(ids);
 });
 
 test.each<[Listing["sort"], string[]]>([
@@ -41,18 +40,45 @@ test.each<[Listing["sort"], string[]]>([
   ["status", ["m_b", "m_d", "m_c", "m_a"]],
   ["memory", ["m_d", "m_b", "m_c", "m_a"]],
 ])("models are sorted by %s", (sort, ids) => {
-  expect(arrange(MODELS, { ...ALL, sort })).toEqual(ids);
+  expect(arranger({ ...ALL, sort })(MODELS)).toEqual(ids);
 });
 
 test("numbers in names count as numbers", () => {
   const models = table({ name: "Pythia 410M" }, { name: "Pythia 70M" });
-  expect(arrange(models, ALL)).toEqual(["m_1", "m_0"]);
+  expect(arranger(ALL)(models)).toEqual(["m_1", "m_0"]);
 });
 
-test("progress of a load leaves the list the same", () => {
-  const before = arrange(MODELS, ALL);
-  const moved = { ...MODELS, m_a: model({ ...MODELS.m_a, progress: 50 }) };
-  expect(shallow(arrange(moved, ALL), before)).toBe(true);
+describe("a list that goes on", () => {
+  const changed = (id: string, change: Partial<ModelSummary>) => ({
+    ...MODELS,
+    [id]: model({ ...MODELS[id], ...change }),
+  });
+
+  test("progress of a load leaves it the same", () => {
+    const arrange = arranger(ALL);
+    const before = arrange(MODELS);
+    expect(arrange(changed("m_a", { progress: 50 }))).toBe(before);
+  });
+
+  test("one that is renamed moves", () => {
+    const arrange = arranger(ALL);
+    arrange(MODELS);
+    expect(arrange(changed("m_a", { name: "A" }))).toEqual(["m_a", "m_b", "m_c", "m_d"]);
+  });
+
+  test("what comes to match is listed, and what no longer does is not", () => {
+    const arrange = arranger({ ...ALL, status: "ready" });
+    expect(arrange(MODELS)).toEqual(["m_b", "m_d"]);
+    expect(arrange(changed("m_a", { status: "ready" }))).toEqual(["m_b", "m_a", "m_d"]);
+    expect(arrange(changed("m_b", { status: "failed" }))).toEqual(["m_d"]);
+  });
+
+  test("what is deleted is listed no longer", () => {
+    const arrange = arranger(ALL);
+    arrange(MODELS);
+    const { m_c: _gone, ...rest } = MODELS;
+    expect(arrange(rest)).toEqual(["m_b", "m_a", "m_d"]);
+  });
 });
 
 test("models are counted by status", () => {

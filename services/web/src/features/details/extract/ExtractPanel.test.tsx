@@ -2,12 +2,13 @@ import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { HttpResponse, http } from "msw";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Model } from "@/api/types";
-import { put, replaceAll, useEntities } from "@/state/entities";
+import { put, useEntities } from "@/state/entities";
 import type { Capture } from "@/state/extractions";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { signedIn } from "@/testing/render";
 import { cache, dataset, extraction } from "@/testing/rows";
+import { hold } from "@/testing/store";
 import { estimate, full, looking, show, user, withoutStyles } from "../testing";
 import { forgetChoices } from "./drafts";
 
@@ -21,7 +22,7 @@ function given(change: Partial<Model> = {}, refused: Record<string, string> = {}
   const row = full({ status: "ready", ...change });
   server.use(...looking(row, refused));
   put("models", [row]);
-  replaceAll("datasets", [dataset()]);
+  hold("datasets", [dataset()]);
 }
 
 /** What the form asks the estimate of, the newest last. */
@@ -81,7 +82,7 @@ describe("what an extraction takes", () => {
 
   test("is of the dataset that the address names, until another is chosen", async () => {
     given();
-    replaceAll("datasets", [dataset(), dataset({ id: "ds_verse_1", name: "verse" })]);
+    hold("datasets", [dataset(), dataset({ id: "ds_verse_1", name: "verse" })]);
     const asked = estimated();
     const before = show("/models/m_gpt2_1/extract?dataset=ds_prose_1");
     await waitFor(() => expect(asked.at(-1)?.dataset_id).toBe("ds_prose_1"));
@@ -310,7 +311,7 @@ describe("the request", () => {
 describe("what comes first", () => {
   test("text, where there is none", async () => {
     given();
-    replaceAll("datasets", []);
+    hold("datasets", []);
     show("/models/m_gpt2_1/extract");
     expect(screen.getByRole("link", { name: "Upload a dataset" })).toHaveAttribute(
       "href",
