@@ -15,7 +15,7 @@ interface Props {
 export function MemoryBar({ portions, total, budget }: Props) {
   const share = (amount: number) => (100 * amount) / Math.max(total, 1);
   return (
-    <Stack gap="sm">
+    <Stack gap="sm" className={classes.memory}>
       <Box pos="relative" pt={20}>
         <Progress.Root size={28} radius="sm" aria-label="Device memory">
           {portions
@@ -54,6 +54,7 @@ export function MemoryBar({ portions, total, budget }: Props) {
 }
 
 function colorOf(color: string): string {
+  if (color.startsWith("var(")) return color;
   const [name, shade] = color.split(".");
   return `var(--mantine-color-${name}-${shade ?? 6})`;
 }

@@ -5,7 +5,7 @@ export interface Portion {
   key: string;
   label: string;
   bytes: number;
-  /** Of Mantine's palette. */
+  /** Of Mantine's palette, or as CSS has it. */
   color: string;
 }
 
@@ -36,6 +36,6 @@ export function portionsOf(
     ...resident,
     { key: "captures", label: "Captures and workspace", bytes: captures, color: "yellow.6" },
     { key: "others", label: "Other processes", bytes: others, color: "gray.6" },
-    { key: "free", label: "Free", bytes: Math.max(0, free), color: "gray.3" },
+    { key: "free", label: "Free", bytes: Math.max(0, free), color: "var(--free)" },
   ];
 }

@@ -36,6 +36,11 @@ describe("what a card shows", () => {
     expect(screen.getByText("pending")).toBeVisible();
   });
 
+  test("of a path its end, and all of it to who points at it", () => {
+    show({ source: "local", model_identifier: "/srv/models/small/gpt2" });
+    expect(screen.getByText("…/small/gpt2")).toHaveAttribute("title", "/srv/models/small/gpt2");
+  });
+
   test("a load with its stage, bytes, speed and time left, as they come", () => {
     show({ status: "loading", stage: "resolving" });
     const data = {

@@ -57,7 +57,7 @@ export const ModelCard = memo(function ModelCard({ id, onDelete }: Props) {
       </div>
       <div className={classes.line}>
         <span className={classes.identifier} title={model.model_identifier}>
-          {model.model_identifier}
+          {placeOf(model)}
         </span>
         <span className={classes.format}>{formatWords(model)}</span>
       </div>
@@ -82,6 +82,13 @@ function Fact({ name, value }: { name: string; value: string }) {
       <dd title={value}>{value}</dd>
     </div>
   );
+}
+
+/** A checkpoint's id; of a path its end, which tells more than where all of them lie. */
+function placeOf({ source, model_identifier }: ModelSummary): string {
+  const parts = model_identifier.split("/");
+  const long = source !== "huggingface" && parts.length > 3;
+  return long ? `…/${parts.slice(-2).join("/")}` : model_identifier;
 }
 
 /** The format as a word; of int4 also its code book, and that blocks stay on the disk. */

@@ -44,7 +44,7 @@ export function DatasetFields({ model, datasets, choice, onChange, problems }: P
             py={5}
             my={-5}
           >
-            <Upload size={11} aria-hidden /> Upload text
+            <Upload size={11} aria-hidden style={{ verticalAlign: "-1px" }} /> Upload text
           </Anchor>
         }
         data={datasets.map((each) => ({
