@@ -9,7 +9,7 @@ import pytest
 
 from mistudio_activations import Place, ShardWriter, commit, evict, place_of, write_tokens
 from mistudio_contracts.errors import ErrorCode, ExtractionFailed, NotFound
-from mistudio_contracts.rpc import VerifyStoreRequest
+from mistudio_contracts.rpc import CheckStoreRequest, VerifyStoreRequest
 from mistudio_contracts.states import Damage
 from mistudio_contracts.views import StoreVerification
 from mistudio_extractor.services import stores as services
@@ -36,6 +36,9 @@ class Stored:
         return self.stores.verify(
             VerifyStoreRequest.model_validate({"store_key": KEY, "seconds": 30, **fields})
         )
+
+    def there(self) -> list[str]:
+        return self.stores.check(CheckStoreRequest(store_key=KEY)).hook_points
 
     def flip(self, path: str) -> None:
         content = bytearray(self.place.read(path))
@@ -128,3 +131,22 @@ def test_a_store_that_is_deleted_meanwhile_is_gone_and_not_damaged(
         with pytest.raises(NotFound) as caught:
             stored.verify()
         assert caught.value.code is ErrorCode.CACHE_NOT_FOUND
+
+
+def test_a_column_lies_there_while_each_of_its_files_does_in_its_size(stored: Stored) -> None:
+    assert stored.there() == sorted(POINTS)
+    stored.flip(FIRST)
+    assert stored.there() == sorted(POINTS), "what is in a file is for verifying"
+    stored.place.delete([OTHER])
+    assert stored.there() == [POINTS[0]]
+    stored.place.write(FIRST, b"cut short")
+    assert stored.there() == []
+
+
+def test_nothing_lies_there_without_a_manifest(stored: Stored) -> None:
+    told = stored.stores.check(CheckStoreRequest(store_key=KEY))
+    assert told.storage_path == str(stored.place)
+    stored.place.write("manifest.json", b"{")
+    assert stored.there() == []
+    evict(stored.place, None)
+    assert stored.there() == []

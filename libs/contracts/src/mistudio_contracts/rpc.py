@@ -349,6 +349,19 @@ class VerifyStoreRequest(Request):
     seconds: float = Field(default=2.0, ge=0, le=30)
 
 
+class CheckStoreRequest(Request):
+    """Ask an extractor which columns of a store lie there with all their files."""
+
+    store_key: Fingerprint
+
+
+class StoreCheck(Value):
+    """Where the store is, and the columns whose every file is there, of the size it should be."""
+
+    storage_path: str
+    hook_points: list[HookPoint] = Field(default_factory=list)
+
+
 class FileChunk(Value):
     data: str
     total_bytes: int

@@ -115,6 +115,18 @@ class Dtype(_Str):
         return width * self.itemsize + (4 if self.floating else 8)
 
 
+class CacheStatus(_Str):
+    """Whether the files of a cache lie where its store does.
+
+    After a restore they are ``unchecked`` until an extractor has looked; ``missing`` are those that
+    did not come along. Asking for the extraction again captures them anew.
+    """
+
+    READY = "ready"
+    UNCHECKED = "unchecked"
+    MISSING = "missing"
+
+
 class Damage(_Str):
     """What is wrong with a stored file: its ``size`` or its ``content`` is not what was written.
 

@@ -520,6 +520,14 @@ RPC_PROBE = _s(
     "Find out what an extraction would compute, and how fast.",
     rpc.ExtractionProbe,
 )
+RPC_STORE_CHECK = _s(
+    "rpc.extractor.{pool}.store.check",
+    Kind.REQUEST,
+    rpc.CheckStoreRequest,
+    ("catalog", "extractor"),
+    "Find out which columns of a store lie there.",
+    rpc.StoreCheck,
+)
 RPC_STORE_FILES = _s(
     "rpc.store.{pool}.files",
     Kind.REQUEST,

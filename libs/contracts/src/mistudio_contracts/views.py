@@ -9,6 +9,7 @@ from pydantic import Field
 from .base import Identifier, Percent, UtcDatetime, Value
 from .errors import ErrorBody
 from .states import (
+    CacheStatus,
     Damage,
     DatasetFormat,
     DatasetSource,
@@ -153,6 +154,7 @@ class Cache(Value):
     model_id: Identifier
     dataset_id: str | None = None
     extraction_id: str | None = None
+    status: CacheStatus = CacheStatus.READY
     store_key: str
     storage_path: str
     dtype: Dtype

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mistudio_contracts import subjects
 from mistudio_contracts.errors import ServiceUnavailable
 from mistudio_contracts.looking import TokenLengths
-from mistudio_contracts.rpc import ExtractionProbe
+from mistudio_contracts.rpc import ExtractionProbe, StoreCheck
 from mistudio_contracts.subjects import Kind, Subject, of_kind
 from mistudio_contracts.values import ModelFacts
 from mistudio_servicekit.app import ServiceApp
@@ -59,7 +59,8 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
         count_tokens=asking(subjects.RPC_COUNT_TOKENS, TokenLengths, settings.count_seconds),
         wake=movement.wake,
     )
-    catalog = Catalog(context, QueuesEmpty(broker, settings.edge))
+    check_store = asking(subjects.RPC_STORE_CHECK, StoreCheck, settings.probe_seconds)
+    catalog = Catalog(context, QueuesEmpty(broker, settings.edge), check_store)
     movement.steps.extend(catalog.movements)
     relay = Relay(database, Publisher(broker, NAME), catalog.unsendable)
     database.on_commit = relay.wake
@@ -68,7 +69,11 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     database.on_acquired = metrics.acquire_seconds.observe
     measures = Measures(database, metrics, int(settings.activation_cache_limit_gb * GIB))
     watch = Driver("watch", [catalog.devices.expire, catalog.loads.end_stalled], WATCH_SECONDS)
-    reconcile = Driver("reconcile", [catalog.reconcile.give_again], settings.reconcile_seconds)
+    reconcile = Driver(
+        "reconcile",
+        [catalog.reconcile.give_again, catalog.presence.check],
+        settings.reconcile_seconds,
+    )
     housekeeping = Driver(
         "housekeeping", [catalog.reconcile.forget, catalog.retention.sweep], HOUSEKEEPING_SECONDS
     )

@@ -172,6 +172,7 @@ def _subscribe(
     listen(broker, subjects.CONTROL_RELEASE, models.release, pool=pool, shared=False)
     listen(broker, subjects.CONTROL_CANCEL, models.cancel, pool=pool, shared=False)
     serve(broker, subjects.RPC_PROBE, extractions.probe, pool=pool)
+    serve(broker, subjects.RPC_STORE_CHECK, stores.check, pool=pool)
     serve(broker, subjects.RPC_STORE_FILES, stores.files, pool=pool)
     serve(broker, subjects.RPC_STORE_READ, stores.read, pool=pool)
     serve(broker, subjects.RPC_STORE_VERIFY, stores.verify, pool=pool)

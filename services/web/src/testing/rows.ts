@@ -104,6 +104,7 @@ export function cache(change: Partial<Cache> = {}): Cache {
     model_id: "m_gpt2_1",
     dataset_id: "ds_prose_1",
     extraction_id: "ext_1",
+    status: "ready",
     store_key: "0123456789abcdef",
     storage_path: "activations/0123456789abcdef",
     dtype: "float32",

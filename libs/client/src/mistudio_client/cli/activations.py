@@ -213,6 +213,7 @@ def _facts(cache: Cache) -> list[tuple[str, str]]:
         ("samples", f"{cache.sample_count:,} ({cache.token_count:,} tokens)"),
         ("dtype", cache.dtype.value),
         ("size", human.size(cache.file_size_bytes)),
+        ("files", cache.status.value),
         ("time", human.duration(cache.extraction_time_seconds)),
         ("created", human.ago(cache.created_at)),
         ("used", human.ago(cache.last_accessed_at)),

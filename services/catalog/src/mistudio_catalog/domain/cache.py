@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mistudio_contracts import subjects, work
-from mistudio_contracts.states import Dtype
+from mistudio_contracts.states import CacheStatus, Dtype
 from mistudio_contracts.values import ColumnSummary, Tokenization
 
 from .outgoing import Effects, Outgoing
@@ -25,19 +25,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Store:
-    """An activation store; ``token_bytes`` are those of its token shards."""
+    """An activation store; ``token_bytes`` are those of its token shards.
+
+    It is not ``checked`` from a restore until an extractor has looked which columns lie there.
+    """
 
     store_key: str
     pool: str
     storage_path: str
     token_bytes: int
+    checked: bool = True
 
 
 @dataclass(frozen=True)
 class CacheState:
     """One row of ``activation_caches``, with where its store lies.
 
-    ``width`` is of every column, None where they differ.
+    ``width`` is of every column, None where they differ. ``complete`` while the store has every
+    column for the rows that the cache shows; ``checked`` once an extractor has seen that it does.
     """
 
     id: str
@@ -57,6 +62,15 @@ class CacheState:
     extraction_time_seconds: float | None
     created_at: datetime
     last_accessed_at: datetime
+    checked: bool = True
+    complete: bool = True
+
+    @property
+    def status(self) -> CacheStatus:
+        """What is known of the files."""
+        if not self.checked:
+            return CacheStatus.UNCHECKED
+        return CacheStatus.READY if self.complete else CacheStatus.MISSING
 
 
 @dataclass(frozen=True)

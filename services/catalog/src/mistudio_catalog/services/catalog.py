@@ -22,6 +22,7 @@ from .launching import Launching
 from .lengths import Lengths
 from .loads import Loads
 from .models import Models
+from .presence import CheckStore, Presence
 from .quota import Quota
 from .reconcile import QueuesEmpty, Reconcile
 from .removals import Removals
@@ -35,7 +36,9 @@ _OF_EXTRACTIONS = (PlanExtraction, CaptureShard, CommitExtraction)
 class Catalog:
     """Every service of the catalog, by what it is about."""
 
-    def __init__(self, context: Context, queues_empty: QueuesEmpty) -> None:
+    def __init__(
+        self, context: Context, queues_empty: QueuesEmpty, check_store: CheckStore
+    ) -> None:
         self.database: Database = context.database
         self.audit = Audit(context)
         self.stores = Stores(context)
@@ -55,6 +58,7 @@ class Catalog:
         self.devices = Devices(context)
         self.removals = Removals(context)
         self.reconcile = Reconcile(context, queues_empty)
+        self.presence = Presence(context, check_store)
 
     @property
     def movements(self) -> list[Step]:

@@ -29,6 +29,7 @@ class Stores:
         The columns must cover the rows, and what tokenisation makes of exactly these rows must be
         known from an earlier extraction; else the plan finds it out and computes nothing twice.
         """
+        store = await tx.stores.get(store_key)
         extent = await tx.stores.extent(store_key, extraction.rows_considered)
         columns = await tx.stores.columns(store_key)
         covered = {
@@ -36,6 +37,8 @@ class Stores:
             for name, column in columns.items()
             if column.rows_considered >= extraction.rows_considered
         }
+        if store is None or not store.checked:
+            return None
         if extent is None or not covered.issuperset(extraction.hook_points):
             return None
         return await self.keep_cache(tx, extraction, store_key, extent, seconds=None)

@@ -129,6 +129,7 @@ def cache(state: CacheState, columns: Sequence[ColumnSummary] = ()) -> views.Cac
         model_id=state.model_id,
         dataset_id=state.dataset_id,
         extraction_id=state.extraction_id,
+        status=state.status,
         store_key=state.store_key,
         storage_path=state.storage_path,
         dtype=state.dtype,

@@ -26,7 +26,7 @@ class CacheTable:
     async def insert(self, cache: CacheState) -> str:
         """Keep a cache; return the id of the one that shows this view, which may be older."""
         columns = _ROWS.write(cache)
-        for derived in ("storage_path", "last_accessed_at"):
+        for derived in ("storage_path", "last_accessed_at", "checked", "complete"):
             del columns[derived]
         return str(await _SQL.insert_cache(self._connection, **columns))
 

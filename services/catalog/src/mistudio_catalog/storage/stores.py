@@ -35,7 +35,31 @@ class StoreTables:
         return _STORES.maybe(await _SQL.get_store(self._connection, store_key=store_key))
 
     async def save(self, store: Store) -> None:
-        await _SQL.upsert_store(self._connection, **_STORES.write(store))
+        columns = _STORES.write(store)
+        del columns["checked"]
+        await _SQL.upsert_store(self._connection, **columns)
+
+    async def unchecked(self) -> list[Store]:
+        """Return the stores whose files nobody has looked for since a restore."""
+        return [_STORES.read(row) async for row in _SQL.unchecked_stores(self._connection)]
+
+    async def uncheck(self) -> None:
+        """Have every store's files looked for."""
+        await _SQL.uncheck_stores(self._connection)
+
+    async def check(self, store_key: str, storage_path: str, missing: Sequence[str]) -> bool:
+        """Note where a store lies and which of its columns do not; False when somebody did."""
+        found = await _SQL.check_store(
+            self._connection, store_key=store_key, storage_path=storage_path
+        )
+        if found is None:
+            return False
+        await _SQL.move_extractions(
+            self._connection, store_key=store_key, storage_path=storage_path
+        )
+        await self.delete_columns(store_key, missing)
+        await _SQL.forget_tokens(self._connection, store_key=store_key)
+        return True
 
     async def columns(self, store_key: str) -> dict[str, Column]:
         rows = _SQL.store_columns(self._connection, store_key=store_key)

@@ -6,9 +6,11 @@ import asyncio
 
 from mistudio_contracts import subjects
 from mistudio_contracts.rpc import (
+    CheckStoreRequest,
     FileChunk,
     ListStoreFilesRequest,
     ReadStoreFileRequest,
+    StoreCheck,
     VerifyStoreRequest,
 )
 from mistudio_contracts.views import StoreFiles, StoreVerification
@@ -34,6 +36,10 @@ class StoreHandlers:
             entity_id=order.store_key,
             msg_id=delivery.report_id("store-evicted"),
         )
+
+    async def check(self, request: CheckStoreRequest) -> StoreCheck:
+        """Tell which columns of a store lie there."""
+        return await asyncio.to_thread(self._stores.check, request)
 
     async def files(self, request: ListStoreFilesRequest) -> StoreFiles:
         """List a store's files."""

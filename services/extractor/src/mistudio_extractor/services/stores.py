@@ -16,12 +16,14 @@ from mistudio_activations import (
 )
 from mistudio_activations.commit import STATS
 from mistudio_activations.places import MANIFEST
-from mistudio_contracts.errors import InvalidInput
+from mistudio_contracts.errors import InvalidInput, NotFound
 from mistudio_contracts.reports import StoreEvictedReport
 from mistudio_contracts.rpc import (
+    CheckStoreRequest,
     FileChunk,
     ListStoreFilesRequest,
     ReadStoreFileRequest,
+    StoreCheck,
     VerifyStoreRequest,
 )
 from mistudio_contracts.states import Damage
@@ -57,6 +59,33 @@ class Stores:
             freed_bytes=max(0, freed),
             columns_left=len(manifest.columns) if manifest else 0,
         )
+
+    @bucket_errors()
+    def check(self, request: CheckStoreRequest) -> StoreCheck:
+        """Tell which columns lie there with all their files, without reading any of them.
+
+        Raises
+        ------
+        ExtractionFailed
+            When the manifest is of a later version.
+        ServiceUnavailable
+            When the store's bucket does not answer.
+        """
+        store = self._layout.store(request.store_key)
+        try:
+            manifest = undamaged(store)
+        except (NotFound, StoreCorrupt):
+            return StoreCheck(storage_path=str(store))
+        sizes = {file.path: file.bytes for file in store.files()}
+
+        def lies_there(column: str) -> bool:
+            return all(
+                path in sizes and (shard is None or sizes[path] == shard.bytes)
+                for path, shard in files_of(manifest, [column]).items()
+            )
+
+        found = [column for column in manifest.columns if lies_there(column)]
+        return StoreCheck(storage_path=str(store), hook_points=found)
 
     @bucket_errors()
     def files(self, request: ListStoreFilesRequest) -> StoreFiles:

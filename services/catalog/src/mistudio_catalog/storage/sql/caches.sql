@@ -14,7 +14,19 @@ DO UPDATE SET last_accessed_at = excluded.last_accessed_at
 RETURNING id;
 
 -- name: get_cache^
-SELECT activation_caches.*, stores.storage_path
+SELECT
+    activation_caches.*,
+    stores.storage_path,
+    stores.checked,
+    NOT EXISTS (
+        SELECT FROM unnest(activation_caches.hook_points) AS shown (name)
+        WHERE NOT EXISTS (
+            SELECT FROM store_columns
+            WHERE store_columns.store_key = activation_caches.store_key
+                AND store_columns.hook_point = shown.name
+                AND store_columns.rows_considered >= activation_caches.rows_considered
+        )
+    ) AS complete
 FROM activation_caches JOIN stores USING (store_key)
 WHERE id = :id;
 
@@ -29,7 +41,19 @@ JOIN store_columns ON store_columns.store_key = activation_caches.store_key
 WHERE activation_caches.id = :id;
 
 -- name: list_caches
-SELECT activation_caches.*, stores.storage_path
+SELECT
+    activation_caches.*,
+    stores.storage_path,
+    stores.checked,
+    NOT EXISTS (
+        SELECT FROM unnest(activation_caches.hook_points) AS shown (name)
+        WHERE NOT EXISTS (
+            SELECT FROM store_columns
+            WHERE store_columns.store_key = activation_caches.store_key
+                AND store_columns.hook_point = shown.name
+                AND store_columns.rows_considered >= activation_caches.rows_considered
+        )
+    ) AS complete
 FROM activation_caches JOIN stores USING (store_key)
 WHERE (:model_id::text IS NULL OR model_id = :model_id)
     AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)

@@ -9,6 +9,27 @@ ON CONFLICT (store_key) DO UPDATE SET
     storage_path = excluded.storage_path,
     token_bytes = excluded.token_bytes;
 
+-- name: unchecked_stores
+SELECT * FROM stores WHERE NOT checked ORDER BY store_key LIMIT 1000;
+
+-- name: uncheck_stores!
+UPDATE stores SET checked = false;
+
+-- name: check_store$
+UPDATE stores SET checked = true, storage_path = :storage_path
+WHERE store_key = :store_key AND NOT checked
+RETURNING store_key;
+
+-- name: move_extractions!
+UPDATE extractions SET storage_path = :storage_path
+WHERE store_key = :store_key AND storage_path IS NOT NULL;
+
+-- name: forget_tokens!
+-- Tokens belong to columns; without any of those nothing of the store is there.
+UPDATE stores SET token_bytes = 0
+WHERE store_key = :store_key
+    AND NOT EXISTS (SELECT FROM store_columns WHERE store_columns.store_key = stores.store_key);
+
 -- name: upsert_column!
 INSERT INTO store_columns (store_key, hook_point, rows_considered, bytes, width, summary)
 VALUES (:store_key, :hook_point, :rows_considered, :bytes, :width, :summary)
