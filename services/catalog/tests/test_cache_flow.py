@@ -171,5 +171,7 @@ async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) ->
         wake=lambda: None,
         now=now,
     )
-    await Retention(context, Caches(context, Stores(context))).sweep()
+    retention = Retention(context, Caches(context, Stores(context)))
+    await retention.sweep()
+    await retention.sweep_models()
     await database.close()

@@ -10,6 +10,7 @@ import pytest
 from mistudio_catalog import factory
 from mistudio_catalog.config import CatalogSettings
 from mistudio_contracts import rpc, subjects, views
+from mistudio_contracts import work as w
 from mistudio_testkit.bus import until
 
 from .support import World, running_world
@@ -18,6 +19,9 @@ from .test_cache_flow import sweep
 CACHES = 6
 BYTES = 1000 * 256 + 1000 * 4
 """Of a cache of one layer, as the stand-in for an extractor says."""
+
+ARTIFACT = 4_000_000
+"""Bytes of a prepared model, as the stand-in for a loader says."""
 
 
 async def fill(world: World) -> list[str]:
@@ -83,3 +87,38 @@ async def test_a_cache_whose_store_an_extraction_needs_stays_until_that_ends(
     await world.event(subjects.EXTRACTION_COMPLETED, extraction_id=accepted.extraction_id)
     await sweep(none_at_all)
     assert await listed(world) == set()
+
+
+async def test_artifacts_leave_that_nobody_used_for_longest_and_come_back_with_a_load(
+    settings: CatalogSettings,
+) -> None:
+    two = settings.model_copy(update={"model_cache_limit_gb": 2 * ARTIFACT / 1024**3})
+    eager = settings.model_copy(update={"reconcile_seconds": 0.1})
+    async with running_world(eager, replicas=2) as world:
+        in_memory = await world.ready_model("in-memory")
+        pinned = await world.unloaded_model("pinned")
+        await world.ask(subjects.RPC_MODEL_UPDATE, keep(pinned), views.Model)
+        old, used = [await world.unloaded_model(name) for name in ("old", "used")]
+        await asyncio.gather(*(sweep(two) for _ in range(4)))
+        orders = [await world.order(subjects.WORK_REMOVE, w.RemoveArtifact) for _ in range(2)]
+        assert {each.fingerprint for each in orders} == {old.fingerprint, used.fingerprint}
+        assert await world.pending(subjects.WORK_REMOVE) == 0
+        assert [(await world.model(each.id)).disk_bytes for each in (in_memory, pinned)] == [
+            ARTIFACT,
+            ARTIFACT,
+        ]
+        gone = await world.model(old.id)
+        assert (gone.status, gone.disk_bytes, gone.fingerprint) == (
+            "unloaded",
+            None,
+            old.fingerprint,
+        )
+        await world.load(old.id)
+        await world.prepare()
+        await world.place()
+        await world.event(subjects.MODEL_READY, model_id=old.id)
+        assert (await world.model(old.id)).disk_bytes == ARTIFACT
+
+
+def keep(model: views.Model) -> rpc.UpdateModelRequest:
+    return rpc.UpdateModelRequest.model_validate({"model_id": model.id, "pinned": True})

@@ -34,6 +34,9 @@ class CatalogSettings(ServiceSettings):
         used caches leave for what is asked for; what would not fit even so is refused.
     audit_days
         Days for which it is kept who did what.
+    model_cache_limit_gb
+        GiB of prepared models on disk from which on those that nobody used for longest leave, to be
+        prepared anew at their next load. Those in memory, on their way there or pinned stay.
     probe_seconds
         How long an extractor may take to find out what an extraction would take.
     count_seconds
@@ -62,6 +65,7 @@ class CatalogSettings(ServiceSettings):
     activation_cache_days: float = Field(default=30.0, gt=0)
     activation_cache_limit_gb: float = Field(default=100.0, gt=0)
     audit_days: float = Field(default=90.0, gt=0)
+    model_cache_limit_gb: float = Field(default=50.0, gt=0)
     probe_seconds: float = Field(default=5.0, gt=0)
     count_seconds: float = Field(default=15.0, gt=0)
     inspect_seconds: float = Field(default=20.0, gt=0)

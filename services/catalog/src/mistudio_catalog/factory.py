@@ -75,7 +75,9 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
         settings.reconcile_seconds,
     )
     housekeeping = Driver(
-        "housekeeping", [catalog.reconcile.forget, catalog.retention.sweep], HOUSEKEEPING_SECONDS
+        "housekeeping",
+        [catalog.reconcile.forget, catalog.retention.sweep, catalog.retention.sweep_models],
+        HOUSEKEEPING_SECONDS,
     )
     loops = (relay, movement, watch, reconcile, housekeeping)
 

@@ -117,6 +117,19 @@ class ModelTable:
         """Keep in mind that the model's activations leave the range of float16."""
         await _SQL.model_overflowed(self._connection, id=model_id)
 
+    async def artifact_bytes(self) -> int:
+        """Return the bytes of all artifacts on disk."""
+        return int(await _SQL.artifact_bytes(self._connection))
+
+    async def least_recently_used_artifact(self) -> tuple[str, str] | None:
+        """Return pool and fingerprint of the artifact unused for longest that nobody needs now."""
+        row = await _SQL.least_recently_used_artifact(self._connection)
+        return None if row is None else (row["pool"], row["fingerprint"])
+
+    async def artifact_leaves(self, pool: str, fingerprint: str) -> None:
+        """Note that an artifact is on the disk no longer; the models that it is of stay."""
+        await _SQL.artifact_leaves(self._connection, pool=pool, fingerprint=fingerprint)
+
     def _locked(self, record: Any) -> ModelState | None:
         model = _ROWS.maybe(record)
         if model is not None:

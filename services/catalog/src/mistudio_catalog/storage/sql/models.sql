@@ -160,3 +160,28 @@ UPDATE models SET last_used_at = :at WHERE id = :id;
 
 -- name: model_overflowed!
 UPDATE models SET overflows_float16 = true WHERE id = :id;
+
+-- name: artifact_bytes$
+-- Models that share an artifact count it once.
+SELECT coalesce(sum(bytes), 0)::bigint FROM (
+    SELECT max(artifact_bytes) AS bytes FROM models
+    WHERE fingerprint IS NOT NULL
+    GROUP BY pool, fingerprint
+) AS artifacts;
+
+-- name: least_recently_used_artifact^
+SELECT pool, fingerprint FROM models
+WHERE fingerprint IS NOT NULL AND artifact_bytes IS NOT NULL
+GROUP BY pool, fingerprint
+HAVING bool_and(
+    status IN ('pending', 'unloaded', 'failed')
+    AND NOT pinned
+    AND NOT EXISTS (
+        SELECT FROM extractions WHERE extractions.model_id = models.id AND phase <> 'done'
+    )
+)
+ORDER BY max(greatest(created_at, load_requested_at, loaded_at, last_used_at)), fingerprint
+LIMIT 1;
+
+-- name: artifact_leaves!
+UPDATE models SET artifact_bytes = NULL WHERE pool = :pool AND fingerprint = :fingerprint;

@@ -17,7 +17,10 @@ END;
 
 -- name: still_referred$
 SELECT CASE :kind::text
-    WHEN 'model' THEN EXISTS (SELECT FROM models WHERE fingerprint = :fingerprint)
+    -- Of a model whose artifact left for want of room no bytes are kept, until it is made again.
+    WHEN 'model' THEN EXISTS (
+        SELECT FROM models WHERE fingerprint = :fingerprint AND artifact_bytes IS NOT NULL
+    )
     ELSE EXISTS (SELECT FROM datasets WHERE fingerprint = :fingerprint)
 END;
 
