@@ -1,9 +1,13 @@
-"""``python -m mistudio_catalog`` serves; ``python -m mistudio_catalog migrate`` migrates."""
+"""``python -m mistudio_catalog`` serves; ``migrate`` migrates, ``save`` and ``restore`` keep it."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import sys
+from pathlib import Path
 
+from mistudio_contracts.errors import MiStudioError
 from mistudio_servicekit.logs import configure
 
 from .config import CatalogSettings
@@ -15,12 +19,20 @@ def main(arguments: list[str] | None = None) -> None:
     verbs = parser.add_subparsers(dest="verb")
     migrating = verbs.add_parser("migrate", help="bring the database's schema up to date")
     migrating.add_argument("--down", metavar="REV", help="take it back to REV; base removes it")
+    saving = verbs.add_parser("save", help="save rows and streams into an empty folder")
+    restoring = verbs.add_parser("restore", help="put back what save has saved")
+    restoring.add_argument("--check", action="store_true", help="only tell whether it may be")
+    for each in (saving, restoring):
+        each.add_argument("folder", type=Path)
     chosen = parser.parse_args(arguments)
 
     settings = CatalogSettings()
     configure("catalog", settings.log_level)
     if chosen.verb == "migrate":
         _migrate(settings, chosen.down)
+        return
+    if chosen.verb in ("save", "restore"):
+        _keep(settings, chosen.verb, chosen.folder, getattr(chosen, "check", False))
         return
     from mistudio_servicekit.app import run
 
@@ -37,6 +49,22 @@ def _migrate(settings: CatalogSettings, down: str | None) -> None:
         migrate.upgrade(settings.database_url)
     else:
         migrate.downgrade(settings.database_url, down)
+
+
+def _keep(settings: CatalogSettings, verb: str, folder: Path, only_check: bool) -> None:
+    from .services import keeping
+
+    try:
+        if verb == "save":
+            asyncio.run(keeping.save(settings, folder))
+        elif only_check:
+            asyncio.run(keeping.check(settings))
+        else:
+            asyncio.run(keeping.restore(settings, folder))
+    except MiStudioError as error:
+        # Whoever runs this reads it there, whatever else was printed.
+        (folder / "error.json").write_text(error.body().model_dump_json(), "utf-8")
+        sys.exit(f"{error.message} {error.details.get('remedy', '')}".strip())
 
 
 if __name__ == "__main__":

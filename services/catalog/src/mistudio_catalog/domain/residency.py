@@ -147,6 +147,13 @@ def absent(model: ModelState, now: datetime) -> Step:
     return _out(model, "requested", model.memory_usage_bytes or 0, now)
 
 
+def restored(model: ModelState, now: datetime) -> Step:
+    """A backup says that a device holds the model; no device of the present does."""
+    if model.status is not ModelStatus.READY:
+        return model, ()
+    return _out(model, "device_lost", 0, now)
+
+
 def _out(model: ModelState, reason: str, freed_bytes: int, now: datetime) -> Step:
     out = replace(
         model,

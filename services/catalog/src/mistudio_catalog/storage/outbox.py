@@ -67,6 +67,10 @@ class OutboxTable:
         """Forget messages that the bus keeps now."""
         await _SQL.published(self._connection, seqs=list(seqs))
 
+    async def already_published(self, ids: Sequence[str]) -> None:
+        """Forget messages that the bus keeps, by their ids."""
+        await _SQL.already_published(self._connection, ids=list(ids))
+
     async def park(self, seq: int, reason: str) -> None:
         """Set a message aside that the bus will never take, so that the others go on."""
         await _SQL.park(self._connection, seq=seq, reason=reason)

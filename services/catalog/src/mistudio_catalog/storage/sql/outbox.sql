@@ -30,3 +30,6 @@ WHERE parked_because IS NULL;
 
 -- name: become_relay$
 SELECT pg_try_advisory_lock(7310003);
+
+-- name: already_published!
+DELETE FROM outbox WHERE id::text = ANY(:ids::text[]);
