@@ -33,6 +33,10 @@ _STACK = {
     "token": "Print a new access token.",
     "doctor": "Check whether this machine can run miStudio.",
 }
+_KEEPING = {
+    "backup": "Save what is on this machine into one file.",
+    "restore": "Put such a file into an empty stack.",
+}
 _GROUPS = {
     "models": "Register, load and unload models.",
     "datasets": "Upload and register datasets.",
@@ -46,10 +50,14 @@ _GROUPS = {
 }
 
 
-def _stack(name: str) -> Any:
+def _stack(name: str, module: str = "stack") -> Any:
     stack = group("")
-    import_module(f"{__package__}.stack").register(stack)
+    import_module(f"{__package__}.{module}").register(stack)
     return typer.main.get_group(stack).commands[name]
+
+
+def _keeping(name: str) -> Any:
+    return _stack(name, "keeping")
 
 
 def _own(name: str) -> Any:
@@ -74,6 +82,7 @@ class Deferred(TyperCommand):
 _COMMANDS: dict[str, Deferred] = {
     **{name: Deferred(name, summary, _stack) for name, summary in _STACK.items()},
     **{name: Deferred(name, summary, _own) for name, summary in _GROUPS.items()},
+    **{name: Deferred(name, summary, _keeping) for name, summary in _KEEPING.items()},
 }
 
 

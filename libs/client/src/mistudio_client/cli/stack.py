@@ -95,7 +95,7 @@ def up(
     """Start miStudio on this machine: NATS, Postgres and the services."""
     layout = _layout(data_dir)
     with (
-        _reporting(),
+        reporting(),
         Interrupts(lambda: control.kill(layout)) as interrupts,
         view.Waiting(quiet=as_json) as waiting,
     ):
@@ -178,7 +178,7 @@ def _shut_down(stack: EmbeddedStack, interrupts: Interrupts) -> None:
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show the services: exit status 0 when all are ready, 3 not running, 4 partly ready."""
-    with _reporting():
+    with reporting():
         layout = _layout(data_dir)
         found = control.status(layout)
         if as_json:
@@ -195,7 +195,7 @@ def logs(
     data_dir: DataDir = None,
 ) -> None:
     """Show the services' logs."""
-    with _reporting():
+    with reporting():
         layout = _layout(data_dir)
         known = sorted(path.stem for path in layout.logs.glob("*.log"))
         if not known:
@@ -226,7 +226,7 @@ def _print_added(follower: LogFollower, service: str | None) -> None:
 
 def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Stop the stack and make sure that nothing of it is left."""
-    with _reporting():
+    with reporting():
         layout = _layout(data_dir)
         was_running = control.stop(layout)
         if as_json:
@@ -246,7 +246,7 @@ def token(
     as_json: AsJson = False,
 ) -> None:
     """Print a new access token of the local stack."""
-    with _reporting():
+    with reporting():
         lifetime = parse_duration(expires)
         scopes = scope or list(ALL_SCOPES)
         require_scopes(scopes)
@@ -269,7 +269,7 @@ def doctor(
     """Check whether this machine can run miStudio, and say how to mend what cannot."""
     from mistudio_client.embedded.doctor import examine
 
-    with _reporting(), view.Waiting(quiet=as_json) as waiting:
+    with reporting(), view.Waiting(quiet=as_json) as waiting:
         waiting.show("the checks")
         findings = examine(_layout(data_dir), port)
         waiting.done()
@@ -286,7 +286,7 @@ def _layout(data_dir: Path | None) -> Layout:
 
 
 @contextmanager
-def _reporting() -> Iterator[None]:
+def reporting() -> Iterator[None]:
     """Show what went wrong as a sentence and its remedy."""
     try:
         yield
