@@ -21,7 +21,7 @@ from mistudio_testkit.bus import until
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import Json, Site
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly("two stacks, one after the other")]
 
 TinyModel = Callable[[str], Path]
 

@@ -53,6 +53,7 @@ async def test_replicas_that_sweep_at_once_let_go_of_what_is_too_much_and_no_mor
         assert of(await world.kept(subjects.CACHE_EVICTED)) == sorted(caches[:-3])
 
 
+@pytest.mark.nightly("two catalogs")
 async def test_housekeeping_of_two_replicas_lets_go_of_each_unused_cache_once(
     settings: CatalogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
