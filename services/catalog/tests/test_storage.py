@@ -58,6 +58,29 @@ async def fill(database: Database, rows: int) -> None:
         await connection.close()
 
 
+async def test_a_connection_comes_back_as_it_is_and_without_its_transaction(
+    catalog_url: str,
+) -> None:
+    """Nothing is asked of the server for that, unless a transaction has to be ended."""
+    database = Database(catalog_url, most=1)
+    await database.open()
+    seen = await asyncpg.connect(catalog_url)
+    try:
+        async with database.reading() as tx:
+            await tx.models.get("m_none")
+        last = "SELECT query FROM pg_stat_activity WHERE query LIKE '%FROM models WHERE id%'"
+        assert len(await seen.fetch(f"{last} AND pid <> pg_backend_pid()")) == 1
+        with contextlib.suppress(ZeroDivisionError):
+            async with database.transaction() as tx:
+                await tx.models.insert(pending())
+                _ = 1 // 0
+        async with database.reading() as tx:
+            assert await tx.models.get(pending().id) is None
+    finally:
+        await seen.close()
+        await database.close()
+
+
 async def test_a_page_is_read_off_an_index_and_not_sorted(database: Database) -> None:
     await fill(database, 10_000)
     connection = await asyncpg.connect(database.url)

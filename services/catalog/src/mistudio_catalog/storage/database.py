@@ -54,6 +54,15 @@ async def prepare(connection: Any) -> None:
     await connection.set_type_codec("json", schema="pg_catalog", encoder=_encode, decoder=from_json)
 
 
+async def _as_it_is(_: object) -> None:
+    """Keep a connection that comes back to the pool.
+
+    Nobody here leaves anything on its session, be it locks, cursors or settings; asking the server
+    to discard them would be one more way there and back for each use. An open transaction is ended
+    before this is called.
+    """
+
+
 class Transaction:
     """The tables, on one connection."""
 
@@ -148,6 +157,7 @@ class Database:
                 min_size=1,
                 max_size=self._most,
                 init=prepare,
+                reset=_as_it_is,
                 command_timeout=STATEMENT_SECONDS,
                 timeout=ACQUIRE_SECONDS,
                 server_settings=PLANNING,
