@@ -315,6 +315,8 @@ class Running:
 
     app: Any
     port: int
+    connections: set[Any]
+    """What uvicorn holds open."""
 
     @property
     def url(self) -> str:
@@ -346,7 +348,7 @@ async def running_gateway(url: str, **changes: Any) -> AsyncIterator[Running]:
         port = server.servers[0].sockets[0].getsockname()[1]
         feed = app.state.gateway.feed
         await until(lambda: feed.following and feed.progress_following)
-        yield Running(app, port)
+        yield Running(app, port, server.server_state.connections)
     finally:
         server.should_exit = True
         await asyncio.wait_for(task, DEADLINE)

@@ -126,6 +126,26 @@ async def test_the_process_serves_and_ends_when_told_to(bus, kit):
     assert line["trace_id"]
 
 
+@pytest.mark.parametrize("hard", [4000, 1500])
+async def test_a_process_may_open_a_file_for_each_client_as_far_as_it_is_let(hard):
+    program = (
+        "import resource, mistudio_gateway.transport as t;"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}));"
+        "t.allow_files(1000);"
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, warned = await process.communicate()
+    assert output.split() == [str(min(2000, hard)).encode(), str(hard).encode()]
+    assert bool(warned) is (hard < 2000)
+
+
 async def test_a_process_without_a_secret_says_so():
     process = await asyncio.create_subprocess_exec(
         sys.executable,

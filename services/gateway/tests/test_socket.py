@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,8 @@ from mistudio_contracts import events, views
 from mistudio_contracts.errors import ErrorBody, ErrorCode, ServiceUnavailable
 from mistudio_contracts.states import ExtractionStatus, ModelStatus, Scope
 from mistudio_contracts.subjects import RPC_EXTRACTION_LIST, RPC_MODEL_LIST
+from mistudio_gateway import transport
+from mistudio_gateway.handlers import session
 from mistudio_servicekit.auth import issue_token
 
 
@@ -252,6 +256,16 @@ async def test_a_subscription_begins_with_the_newest_state(gateway, catalog, kit
         assert (await listener.next())["data"]["progress"] == 90
 
 
+async def test_a_crowd_that_comes_back_asks_the_catalog_a_few_questions(gateway, catalog, kit):
+    async with AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(kit.listening(gateway)) for _ in range(30)]
+        await asyncio.gather(*(listener.subscribe() for listener in crowd))
+        sequence = await catalog.publish(registered())
+        assert [(await listener.next())["id"] for listener in crowd] == [sequence] * 30
+    asked = sum(name == RPC_MODEL_LIST.pattern for name, _ in catalog.asked)
+    assert 1 <= asked < 15
+
+
 async def test_a_catalog_that_is_away_does_not_stop_the_events(gateway, catalog, kit):
     catalog.refuse(RPC_MODEL_LIST, ServiceUnavailable("away"))
     async with kit.listening(gateway) as listener:
@@ -293,6 +307,54 @@ async def test_messages_are_never_unpacked_and_of_bounded_size(gateway, catalog,
         assert "Sec-WebSocket-Extensions" not in listener.connection.response.headers
         await listener.connection.send('{"subscribe": {}, "x": "' + "x" * (2 << 20) + '"}')
         assert await closed(listener.connection) == 1009
+
+
+async def test_what_is_kept_of_the_newest_events_has_a_size(bus, catalog, kit):
+    """Those beyond it are replayed from the stream."""
+    first = await catalog.publish(registered("m_big"))
+    async with kit.running_gateway(bus, ring_bytes=3_000) as small:
+        hub = small.app.state.gateway.hub
+        sequences = [await catalog.publish(registered("m_big", name="x" * 400)) for _ in range(20)]
+        await kit.until(lambda: hub.newest == sequences[-1])
+        kept = hub.since(hub.floor)
+        assert 1 < len(kept) < 10
+        assert sum(event.size for event in kept) <= 3_000
+        async with kit.listening(small) as listener:
+            await listener.subscribe(after=first, models=["m_big"])
+            assert [(await listener.next())["id"] for _ in sequences] == sequences
+
+
+async def test_a_client_that_never_reads_is_let_go_of(bus, catalog, kit, monkeypatch):
+    """Neither its connection nor its file stays once it has been sent away."""
+    monkeypatch.setattr(transport, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(session, "CLOSE_SECONDS", 0.1)
+    failed = events.ModelFailed(
+        model_id="m_1",
+        status=ModelStatus.FAILED,
+        task_id="task_1",
+        error=ErrorBody(code=ErrorCode.MODEL_LOAD_FAILED, message="x" * 60_000),
+    )
+    with socket.socket() as small_window:
+        small_window.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small_window.setblocking(False)
+        async with kit.running_gateway(bus, socket_backlog_bytes=200_000) as small:
+            address = ("127.0.0.1", small.port)
+            await asyncio.get_running_loop().sock_connect(small_window, address)
+            client = connect(
+                small.ws,
+                subprotocols=["mistudio.v1", f"bearer.{kit.token()}"],
+                sock=small_window,
+                max_queue=1,
+                ping_interval=None,
+                close_timeout=0.1,
+            )
+            async with client as connection:
+                await connection.send(json.dumps({"subscribe": {}}))
+                assert json.loads(await connection.recv())["type"] == "subscribed"
+                metrics = small.app.state.gateway.metrics
+                while metrics.lagging._value.get() == 0:
+                    await catalog.publish(failed)
+                await kit.until(lambda: not small.connections)
 
 
 async def test_clients_beyond_the_limit_are_asked_to_come_later(bus, catalog, kit):

@@ -76,8 +76,9 @@ class GatewaySettings(ServiceSettings):
     socket_backlog_bytes: int = Field(
         default=MIB, ge=1024, description="A WebSocket client behind by more is sent away."
     )
-    socket_clients: int = Field(default=1000, ge=1, description="Most WebSocket clients at once.")
+    socket_clients: int = Field(default=2000, ge=1, description="Most WebSocket clients at once.")
     ring_events: int = Field(default=10_000, ge=1, description="Newest events kept in memory.")
+    ring_bytes: int = Field(default=16 * MIB, ge=0, description="Most bytes of their frames.")
 
     @field_validator("jwt_secret_key")
     @classmethod

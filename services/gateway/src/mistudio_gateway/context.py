@@ -11,6 +11,7 @@ from .metrics import Metrics
 from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
+from .services.present import Present
 from .services.stores import Stores
 from .services.tokens import Tokens
 from .services.uploads import Uploads
@@ -29,4 +30,5 @@ class Gateway:
     uploads: Uploads
     hub: Hub
     feed: Feed
+    present: Present
     sockets: set[object] = field(default_factory=set)

@@ -41,6 +41,7 @@ from .rest.middleware import Compressed, Cors, LastResort, Observed
 from .services.catalog import Catalog
 from .services.feed import Feed
 from .services.hub import Hub
+from .services.present import Present
 from .services.stores import Stores
 from .services.tokens import tokens_of
 from .services.uploads import Uploads
@@ -92,7 +93,7 @@ def build(settings: GatewaySettings) -> Gateway:
                 remedy="Try again in a moment.",
             ) from error
 
-    hub = Hub(settings.ring_events)
+    hub = Hub(settings.ring_events, settings.ring_bytes)
     catalog = Catalog(broker, settings.pool, settings.rpc_timeout_seconds)
     return Gateway(
         settings=settings,
@@ -104,6 +105,7 @@ def build(settings: GatewaySettings) -> Gateway:
         uploads=Uploads(connection),
         hub=hub,
         feed=Feed(connection, hub),
+        present=Present(catalog),
     )
 
 

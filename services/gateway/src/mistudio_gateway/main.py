@@ -14,6 +14,7 @@ from mistudio_servicekit.telemetry import flush_traces
 
 from .config import GatewaySettings
 from .factory import create_app
+from .transport import WebSockets, allow_files
 
 MIB = 1024 * 1024
 MOST_MESSAGE_BYTES = 2 * MIB
@@ -26,6 +27,7 @@ def server_options() -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "ws": WebSockets,
         "ws_max_size": MOST_MESSAGE_BYTES,
         "ws_ping_interval": 20.0,
         "ws_ping_timeout": 20.0,
@@ -43,6 +45,7 @@ def main() -> None:
         sys.stderr.write(f"The gateway cannot start: {error}\n")
         raise SystemExit(2) from error
     logs.configure("gateway", settings.log_level)
+    allow_files(settings.socket_clients)
     # uvicorn ends by the signal that it was sent, which would leave no moment to send what is left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -16,7 +16,6 @@ from mistudio_contracts.frames import ErrorFrame, Selection, Subscribe, Subscrib
 from mistudio_gateway.context import Gateway
 from mistudio_gateway.domain.events import Interest, PublicEvent
 from mistudio_gateway.services.hub import Member
-from mistudio_gateway.services.present import present
 from mistudio_gateway.services.reader import LOST
 from mistudio_servicekit.tasks import cancel
 from mistudio_servicekit.validation import invalid_input
@@ -167,7 +166,7 @@ class Session:
     async def _live(self, member: Member) -> None:
         hub = self._here.hub
         try:
-            for step, event in await present(self._here.catalog, member.interest):
+            for step, event in await self._here.present.of(member.interest):
                 if hub.admits(step):
                     member.hear_progress(step, event)
         except MiStudioError as error:

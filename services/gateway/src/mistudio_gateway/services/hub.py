@@ -73,10 +73,14 @@ class Hub:
     ----------
     ring_events
         How many events are kept for clients that come back.
+    ring_bytes
+        How many bytes their frames may have together.
     """
 
-    def __init__(self, ring_events: int) -> None:
-        self._ring: deque[PublicEvent] = deque(maxlen=ring_events)
+    def __init__(self, ring_events: int, ring_bytes: int) -> None:
+        self._ring: deque[PublicEvent] = deque()
+        self._ring_events, self._ring_bytes = ring_events, ring_bytes
+        self._kept_bytes = 0
         self._floor = 0
         self._newest = 0
         self._until = 0
@@ -106,6 +110,7 @@ class Hub:
     def reset(self) -> None:
         """Forget all events: their sequences begin again."""
         self._ring.clear()
+        self._kept_bytes = 0
         self._floor = self._newest = 0
         for member in self._members:
             member.restarted.set()
@@ -119,16 +124,21 @@ class Hub:
         if payload is None:
             return
         event = public_event(record.sequence, record.subject, payload)
-        if len(self._ring) == self._ring.maxlen:
-            oldest = self._ring[0].sequence
-            self._floor = oldest if oldest is not None else self._floor
-        self._ring.append(event)
+        self._keep(event)
         ended = self._guard.observe(payload)
         for member in self._members:
             if ended is not None:
                 member.outbox.end(ended)
             if member.interest.wants(payload):
                 member.hear(event)
+
+    def _keep(self, event: PublicEvent) -> None:
+        self._ring.append(event)
+        self._kept_bytes += event.size
+        while len(self._ring) > self._ring_events or self._kept_bytes > self._ring_bytes:
+            oldest = self._ring.popleft()
+            self._kept_bytes -= oldest.size
+            self._floor = oldest.sequence or self._floor
 
     def take_progress(self, record: Record) -> None:
         """Hand a step of progress to whoever wants it, unless its task has ended."""

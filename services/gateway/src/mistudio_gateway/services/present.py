@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mistudio_contracts import rpc
 from mistudio_contracts.events import ExtractionProgress, ModelLoadProgress
 from mistudio_contracts.states import ExtractionStatus, LoadStage, ModelStatus
@@ -20,34 +22,65 @@ from .catalog import Catalog
 MOST = 500
 UNDER_WAY = (ExtractionStatus.EXTRACTING, ExtractionStatus.QUEUED)
 
+Steps = list[tuple[Step, PublicEvent]]
 
-async def present(catalog: Catalog, interest: Interest) -> list[tuple[Step, PublicEvent]]:
-    """Return the loads and extractions under way that a client wants to hear of.
 
-    Raises
-    ------
-    MiStudioError
-        When the catalog does not answer.
+class Present:
+    """What is under way, asked of the catalog for all clients that come meanwhile.
+
+    Who comes while the catalog is being asked waits for the question after it, which is asked once
+    they hear of events: nobody misses a step, and a crowd that comes back is not a crowd of
+    questions.
+
+    Parameters
+    ----------
+    catalog
+        Whom to ask.
     """
-    found: list[tuple[Step, PublicEvent]] = []
-    if interest.any_model:
-        models = await catalog.ask(
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._asking: asyncio.Task[Steps] | None = None
+        self._next: asyncio.Task[Steps] | None = None
+
+    async def of(self, interest: Interest) -> Steps:
+        """Return the loads and extractions under way that a client wants to hear of.
+
+        Raises
+        ------
+        MiStudioError
+            When the catalog does not answer.
+        """
+        if not (interest.any_model or interest.any_extraction):
+            return []
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._asking), name="present")
+            # Whoever waited may be gone by then.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+        found = await asyncio.shield(self._next)
+        return [(step, event) for step, event in found if interest.wants(event.payload)]
+
+    async def _after(self, before: asyncio.Task[Steps] | None) -> Steps:
+        if before is not None:
+            await asyncio.wait({before})
+        self._asking, self._next = self._next, None
+        return await self._ask()
+
+    async def _ask(self) -> Steps:
+        models = await self._catalog.ask(
             RPC_MODEL_LIST,
             rpc.ListModelsRequest(status=ModelStatus.LOADING, limit=MOST),
             ModelPage,
         )
-        found.extend(_load(m) for m in models.models if m.task_id and interest.model(m.id))
-    if interest.any_extraction:
+        found = [_load(model) for model in models.models if model.task_id]
         for status in UNDER_WAY:
-            page = await catalog.ask(
+            page = await self._catalog.ask(
                 RPC_EXTRACTION_LIST,
                 rpc.ListExtractionsRequest(status=status, limit=MOST),
                 ExtractionPage,
             )
-            found.extend(
-                _extraction(e) for e in page.extractions if interest.extraction(e.extraction_id)
-            )
-    return found
+            found += [_extraction(each) for each in page.extractions]
+        return found
 
 
 def _load(model: ModelSummary) -> tuple[Step, PublicEvent]:
