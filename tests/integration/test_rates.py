@@ -61,6 +61,7 @@ async def doors(nats_url: str, database_url: str) -> AsyncIterator[list[httpx.As
         yield [await stack.enter_async_context(gateway(nats_url)) for _ in range(2)]
 
 
+@pytest.mark.nightly("two gateways and a catalog")
 async def test_one_users_loads_are_counted_over_both_gateways(
     doors: list[httpx.AsyncClient],
 ) -> None:
