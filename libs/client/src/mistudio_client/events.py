@@ -52,6 +52,7 @@ class EventStream:
         self._address = address
         self._selection = selection
         self._socket: ClientConnection | None = None
+        self._stream: str | None = None
         self._resources = ExitStack()
         self.last_id = selection.after
         """Id of the last event seen; give it back as ``after`` to go on from here."""
@@ -192,7 +193,7 @@ class EventStream:
     def _subscribe(self, socket: ClientConnection) -> None:
         token = Authenticate(token=self._address.token or "none")
         socket.send(token.model_dump_json())
-        wanted = self._selection.model_copy(update={"after": self.last_id})
+        wanted = self._selection.model_copy(update={"after": self.last_id, "stream": self._stream})
         socket.send(Subscribe(subscribe=wanted).model_dump_json(exclude_none=True))
         deadline = time.monotonic() + _ANSWER_TIMEOUT
         while True:
@@ -201,11 +202,14 @@ class EventStream:
                 _refuse(frame["data"])
             if kind == SUBSCRIBED:
                 break
-        self.newest_id = frame.get("id")
-        self.gap = bool(frame.get("data", {}).get("gap", False))
-        # Sequences below ours mean that the stream was made anew: go on from its beginning.
-        if self.newest_id is not None and (self.last_id is None or self.newest_id < self.last_id):
+        self.newest_id, told = frame.get("id"), frame.get("data", {})
+        self.gap = bool(told.get("gap", False))
+        before, self._stream = self._stream, told.get("stream")
+        if self.last_id is None:
             self.last_id = self.newest_id
+        elif (self.newest_id or 0) < self.last_id or before not in (None, self._stream):
+            # The stream was made anew: all that it holds is replayed.
+            self.last_id = 0
 
     def _take(self, timeout: float | None) -> Frame | None:
         if self._socket is None:

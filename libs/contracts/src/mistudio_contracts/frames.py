@@ -47,8 +47,10 @@ class Authenticate(_Frame):
 class Selection(_Frame):
     """What to hear of. A null list means everything of that kind; an empty one nothing.
 
-    ``after`` is the id of the last frame seen: the events since are replayed first. Who has seen
-    none asks for the ``last`` ones of before instead, which count only without ``after``.
+    ``after`` is the id of the last frame seen: the events since are replayed first. ``stream`` is
+    what ``subscribed`` named it: in a stream that was made anew the id is nobody's, and all that
+    the new one holds is replayed. Who has seen none asks for the ``last`` ones of before instead,
+    which count only without ``after``.
     """
 
     models: list[str] | None = Field(default=None, max_length=10_000)
@@ -57,6 +59,7 @@ class Selection(_Frame):
     devices: bool = True
     after: int | None = Field(default=None, ge=0)
     last: int | None = Field(default=None, ge=0, le=1000)
+    stream: str | None = Field(default=None, max_length=64)
 
 
 class Subscribe(_Frame):
@@ -76,7 +79,11 @@ class Frame(_Frame):
 
 
 class Subscribed(_Frame):
-    """The answer to ``subscribe``; replayed frames follow, then live ones."""
+    """The answer to ``subscribe``; replayed frames follow, then live ones.
+
+    ``data`` names the ``stream`` that ids are of, and has ``gap`` where events since ``after`` are
+    no longer kept.
+    """
 
     type: Literal["subscribed"] = "subscribed"
     id: int | None = Field(default=None, description="The newest event's sequence.")

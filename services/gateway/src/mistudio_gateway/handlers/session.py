@@ -127,20 +127,21 @@ class Session:
             hub.leave(member)
 
     async def _catch_up(self, member: Member, selection: Selection) -> None:
-        hub = self._here.hub
+        hub, stream = self._here.hub, self._here.feed.incarnation
         newest, after = hub.newest, selection.after
         cursor = max(0, newest - (selection.last or 0)) if after is None else after
-        data: dict[str, int | bool] = {}
-        if cursor > newest:
-            # An id of a stream that is no more: nothing can be replayed.
-            data = {"gap": True}
-            cursor = newest
-        elif after is not None and cursor < hub.floor:
+        data: dict[str, int | bool | str] = {"stream": stream}
+        # An id of a stream that is no more: whatever this one holds is news.
+        other = after is not None and (cursor > newest or selection.stream not in (None, stream))
+        if other:
+            data["gap"] = True
+            cursor = 0
+        if after is not None and cursor < hub.floor:
             try:
                 oldest = await self._here.feed.oldest()
             except LOST as error:
                 raise await self._away() from error
-            data = {"gap": cursor + 1 < oldest, "oldest": oldest}
+            data |= {"gap": other or cursor + 1 < oldest, "oldest": oldest}
         await self._send(Subscribed(id=newest, data=data).model_dump_json())
         while True:
             missed = hub.since(cursor)
@@ -182,7 +183,7 @@ class Session:
                 self._here.metrics.lagging.inc()
                 raise Goodbye(LAGGING, "too slow; reconnect with after")
             if member.restarted.is_set():
-                raise Goodbye(RESTARTED, "the events begin again; reconnect without after")
+                raise Goodbye(RESTARTED, "the events begin again; reconnect with after 0")
         finally:
             await cancel(*signs)
             if not draining.done():

@@ -53,6 +53,11 @@ class Feed:
         """Whether live progress is being read."""
         return self._progress.following
 
+    @property
+    def incarnation(self) -> str:
+        """Tells the stream that sequences are of from any other."""
+        return self._events.incarnation
+
     async def start(self) -> None:
         """Begin to read; returns at once."""
         hub = self._hub

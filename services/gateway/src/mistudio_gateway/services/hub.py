@@ -114,6 +114,8 @@ class Hub:
         self._floor = self._newest = 0
         for member in self._members:
             member.restarted.set()
+        # They come back by themselves; what they heard until then they would hear twice.
+        self._members.clear()
 
     def take_event(self, record: Record) -> None:
         """Keep an event and hand it to whoever wants it."""

@@ -89,6 +89,11 @@ class OrderedReader:
         """Whether a consumer is in place."""
 
     @property
+    def incarnation(self) -> str:
+        """When the stream was made, which tells it from one that had its name before."""
+        return "" if self._created is None else self._created.isoformat()
+
+    @property
     def last(self) -> int | None:
         """The sequence of the last message handled; None before the reader's first start."""
         return self._after
