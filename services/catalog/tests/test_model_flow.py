@@ -214,13 +214,15 @@ async def test_a_model_let_go_of_for_an_outdated_wish_is_placed_again(world: Wor
     assert world.events(subjects.MODEL_UNLOADED) == []
 
 
-async def test_a_restarted_device_gets_its_models_back_in_silence(world: World) -> None:
+@pytest.mark.parametrize("again", [2027, 2025], ids=["later", "by a clock that was set back"])
+async def test_a_restarted_device_gets_its_models_back_in_silence(world: World, again: int) -> None:
     model = await world.ready_model()
     started = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    then = started.replace(year=again)
     await world.heartbeat({model.id: "f" * 32}, started_at=started)
-    await world.heartbeat({}, started_at=started.replace(year=2027))
+    await world.heartbeat({}, started_at=then)
     await world.place()
-    await world.heartbeat({model.id: "f" * 32}, started_at=started.replace(year=2027))
+    await world.heartbeat({model.id: "f" * 32}, started_at=then)
     shown = await world.model(model.id)
     assert shown.status == "ready"
     assert len(world.events(subjects.MODEL_READY)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from mistudio_catalog.config import CatalogSettings
@@ -64,6 +65,20 @@ async def test_a_lost_part_of_a_plan_is_given_again_from_where_the_one_before_en
         await world.capture()
         await world.commit()
         await world.event(subjects.EXTRACTION_COMPLETED)
+
+
+async def test_what_was_heard_by_a_clock_that_was_set_back_hides_no_lost_order(
+    impatient: CatalogSettings,
+) -> None:
+    async with running_world(impatient) as world:
+        model = await world.register()
+        await world.load(model.id)
+        lost = await world.order(subjects.WORK_PREPARE, w.PrepareModel)
+        connection = await asyncpg.connect(impatient.database_url)
+        await connection.execute("UPDATE models SET heard_at = heard_at + interval '1 hour'")
+        await connection.close()
+        again = await world.order(subjects.WORK_PREPARE, w.PrepareModel)
+        assert again == lost
 
 
 async def test_an_order_that_waits_in_its_queue_is_not_given_again(

@@ -30,7 +30,7 @@ from .metrics import Metrics
 from .queues import QueueMeasures, QueuesEmpty
 from .services.catalog import Catalog
 from .services.context import Context
-from .services.driver import Driver
+from .services.driver import Driver, Step
 from .services.measures import Measures
 from .services.relay import Relay
 from .services.tally import Tally
@@ -69,11 +69,12 @@ def create_app(settings: CatalogSettings) -> ServiceApp:
     database.on_acquired = metrics.acquire_seconds.observe
     measures = Measures(database, metrics, int(settings.activation_cache_limit_gb * GIB))
     watch = Driver("watch", [catalog.devices.expire, catalog.loads.end_stalled], WATCH_SECONDS)
-    reconcile = Driver(
-        "reconcile",
-        [catalog.reconcile.give_again, catalog.presence.check],
-        settings.reconcile_seconds,
-    )
+    reconciling: list[Step] = [
+        catalog.reconcile.set_back,
+        catalog.reconcile.give_again,
+        catalog.presence.check,
+    ]
+    reconcile = Driver("reconcile", reconciling, settings.reconcile_seconds)
     housekeeping = Driver(
         "housekeeping",
         [catalog.reconcile.forget, catalog.retention.sweep, catalog.retention.sweep_models],

@@ -64,8 +64,15 @@ Step = tuple[DeviceState, Effects]
 
 
 def heard(known: DeviceState | None, report: DeviceReport, now: datetime) -> Step:
-    """Take a heartbeat. One that was overtaken by a later one only shows that the device lives."""
-    if known is not None and report.reported_at < known.reported_at:
+    """Take a heartbeat. One that was overtaken by a later one only shows that the device lives.
+
+    Times of another start say nothing: the device's clock may have been set back between them.
+    """
+    if (
+        known is not None
+        and not restarted(known, report)
+        and (report.reported_at < known.reported_at)
+    ):
         return replace(known, last_seen_at=now), ()
     device = DeviceState(
         id=report.device_id,
@@ -89,6 +96,11 @@ def heard(known: DeviceState | None, report: DeviceReport, now: datetime) -> Ste
     if known is not None and not _changed(known, device):
         return device, ()
     return _tell(device, now)
+
+
+def restarted(known: DeviceState, report: DeviceReport) -> bool:
+    """Tell whether the device has started anew since it was last heard."""
+    return report.started_at != known.started_at
 
 
 def _changed(before: DeviceState, after: DeviceState) -> bool:

@@ -43,13 +43,14 @@ class Devices:
             device, effects = devices.heard(known, report, now)
             await tx.devices.save(device)
             await tx.send(effects)
-        if effects:
+            # With the row that would else say the next time that there is nothing to do.
+            if known is not None and devices.restarted(known, report):
+                await self._place_again(tx, device.id, set(device.resident_ids))
+            come = known is None or not known.online or devices.restarted(known, report)
+            loading = come and await self._preload(tx, device)
+        if effects or loading:
             # What is being let go of may be out now.
             self._context.wake()
-        if known is not None and report.started_at > known.started_at:
-            await self._place_again(device)
-        if known is None or not known.online or report.started_at > known.started_at:
-            await self._preload(device)
         async with self._context.database.reading() as tx:
             resident = [each.model_id for each in report.residents]
             known_models = {model.id: model for model in await tx.models.by_ids(resident)}
@@ -61,39 +62,32 @@ class Devices:
             release=release, cancelled=void, wishes=wishes, again_after_seconds=again
         )
 
-    async def _place_again(self, device: DeviceState) -> None:
-        """Give a restarted device the ready models it held before."""
-        async with self._context.database.reading() as tx:
-            models = await tx.models.ready_on_device(device.id)
-        for model in models:
-            if model.id not in device.resident_ids:
-                await self._place_one_again(model.id, device.id)
-
-    async def _place_one_again(self, model_id: str, device_id: str) -> None:
-        async with self._context.database.transaction() as tx:
-            model = await tx.models.lock(model_id)
+    async def _place_again(self, tx: Transaction, device_id: str, resident: set[str]) -> None:
+        """Order again the ready models that a device held and does not hold any more."""
+        for found in await tx.models.ready_on_device(device_id):
+            model = None if found.id in resident else await tx.models.lock(found.id)
             if model is None or model.device_id != device_id:
-                return
+                continue
             placing, effects = residency.place_again(model, new_id("task"), self._context.now())
-            with span("place again", model_id=model_id, device_id=device_id):
+            with span("place again", model_id=model.id, device_id=device_id):
                 await tx.models.save(replace(placing, traceparent=traceparent()))
                 await tx.send(effects)
 
-    async def _preload(self, device: DeviceState) -> None:
-        """Load the pinned models of a pool one of whose devices has come, the last used first."""
-        async with self._context.database.reading() as tx:
-            wanted = await tx.models.pinned_and_nowhere(device.pool)
+    async def _preload(self, tx: Transaction, device: DeviceState) -> bool:
+        """Load the pinned models of a pool one of whose devices has come, the last used first.
+
+        Return whether there are any.
+        """
+        wanted = await tx.models.pinned_and_nowhere(device.pool)
         for model_id in wanted:
-            async with self._context.database.transaction() as tx:
-                model = await tx.models.lock(model_id)
-                if model is None:
-                    continue
-                begun, effects = residency.preload(model, new_id("task"), self._context.now())
-                with span("preload", model_id=model_id, device_id=device.id):
-                    await tx.models.save(replace(begun, traceparent=traceparent()))
-                    await tx.send(effects)
-        if wanted:
-            self._context.wake()
+            model = await tx.models.lock(model_id)
+            if model is None:
+                continue
+            begun, effects = residency.preload(model, new_id("task"), self._context.now())
+            with span("preload", model_id=model_id, device_id=device.id):
+                await tx.models.save(replace(begun, traceparent=traceparent()))
+                await tx.send(effects)
+        return bool(wanted)
 
     async def _to_release(
         self, tx: Transaction, resident: list[str], known: dict[str, ModelState]
@@ -159,14 +153,8 @@ class Devices:
                     for each in await tx.devices.all()
                     if each.online and each.pool == gone.pool and each.id != gone.id
                 ]
-            if others:
-                await self._move(gone.id)
-
-    async def _move(self, device_id: str) -> None:
-        async with self._context.database.reading() as tx:
-            models = await tx.models.ready_on_device(device_id)
-        for model in models:
-            await self._place_one_again(model.id, device_id)
+                if others:
+                    await self._place_again(tx, gone.id, set())
 
 
 def _must_go(model: ModelState | None, needed: set[str]) -> bool:

@@ -25,6 +25,9 @@ KEPT_COMMANDS = timedelta(days=7)
 KEPT_ANSWERS = timedelta(hours=24)
 KEPT_VOID = timedelta(hours=1)
 
+CLOCKS_DIFFER = timedelta(seconds=2)
+"""By so much the clocks of replicas may."""
+
 EVICTION_ORDERS = 3
 """How often an eviction is ordered that is taken and never reported."""
 
@@ -40,6 +43,20 @@ class Reconcile:
     def __init__(self, context: Context, queues_empty: QueuesEmpty) -> None:
         self._context = context
         self._queues_empty = queues_empty
+
+    async def set_back(self) -> None:
+        """Let no silence be hidden behind a time that is yet to come.
+
+        Where the clock was set back, what was heard before would else be newest for as long.
+        """
+        now = self._context.now()
+        beyond = now + CLOCKS_DIFFER
+        async with self._context.database.reading() as tx:
+            await tx.devices.set_back(now, beyond)
+            await tx.models.set_back(now, beyond)
+            await tx.datasets.set_back(now, beyond)
+            await tx.extractions.set_back(now, beyond)
+            await tx.stores.set_evictions_back(now, beyond)
 
     async def give_again(self) -> None:
         """Give lost orders again."""

@@ -47,5 +47,9 @@ class DatasetTable:
         rows = _SQL.silent_datasets(self._connection, before=before)
         return [_ROWS.read(row) async for row in rows]
 
+    async def set_back(self, now: datetime, beyond: datetime) -> None:
+        """Take what was heard after ``beyond``, by a clock since set back, for heard now."""
+        await _SQL.set_datasets_back(self._connection, now=now, beyond=beyond)
+
     async def heard_of(self, dataset_id: str, at: datetime) -> None:
         await _SQL.heard_of_dataset(self._connection, id=dataset_id, at=at)

@@ -40,3 +40,7 @@ class DeviceTable:
     async def silent(self, before: datetime) -> list[str]:
         """Return the online devices that were last seen before then."""
         return [row["id"] async for row in _SQL.silent_devices(self._connection, before=before)]
+
+    async def set_back(self, now: datetime, beyond: datetime) -> None:
+        """Take what was heard after ``beyond``, by a clock since set back, for heard now."""
+        await _SQL.set_devices_back(self._connection, now=now, beyond=beyond)

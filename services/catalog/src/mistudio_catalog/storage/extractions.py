@@ -110,6 +110,10 @@ class ExtractionTable:
         rows = _SQL.silent_extractions(self._connection, before=before)
         return [_ROWS.read(row) async for row in rows]
 
+    async def set_back(self, now: datetime, beyond: datetime) -> None:
+        """Take what was heard after ``beyond``, by a clock since set back, for heard now."""
+        await _SQL.set_extractions_back(self._connection, now=now, beyond=beyond)
+
     async def reserved_bytes(self) -> int:
         """Return the bytes that extractions under way were promised."""
         return int(await _SQL.reserved_bytes(self._connection))

@@ -85,6 +85,10 @@ class ModelTable:
         rows = _SQL.silent_models(self._connection, before=before)
         return [_ROWS.read(row) async for row in rows]
 
+    async def set_back(self, now: datetime, beyond: datetime) -> None:
+        """Take what was heard after ``beyond``, by a clock since set back, for heard now."""
+        await _SQL.set_models_back(self._connection, now=now, beyond=beyond)
+
     async def stalled(self, before: datetime) -> list[str]:
         """Return the models whose load a worker has begun and not moved since then."""
         rows = _SQL.stalled_models(self._connection, before=before)

@@ -138,6 +138,10 @@ class StoreTables:
         rows = _SQL.silent_evictions(self._connection, before=before)
         return [_EVICTIONS.read(row) async for row in rows]
 
+    async def set_evictions_back(self, now: datetime, beyond: datetime) -> None:
+        """Take what was heard after ``beyond``, by a clock since set back, for heard now."""
+        await _SQL.set_evictions_back(self._connection, now=now, beyond=beyond)
+
     async def finish_eviction(self, task_id: str) -> bool:
         """Forget an eviction that is done; False when it was forgotten before."""
         found = await _SQL.finish_eviction(self._connection, task_id=task_id)

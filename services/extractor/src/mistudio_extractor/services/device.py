@@ -9,8 +9,10 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,6 +72,12 @@ class Device:
         self._baseline = 0
         self.poisoned = False
         self.started_at = utcnow()
+        self._began = time.monotonic()
+
+    @property
+    def now(self) -> datetime:
+        """The time since the start, on the clock of then: whatever is set since, it goes on."""
+        return self.started_at + timedelta(seconds=time.monotonic() - self._began)
 
     @property
     def device_id(self) -> str:

@@ -99,6 +99,7 @@ class Heartbeat:
             unavailable_formats=self._kernels.unavailable,
             store_bytes=self._store_bytes,
             store_free_bytes=self._layout.store_free_bytes(),
+            reported_at=self._device.now,
         )
         orders = await call(self._broker, subjects.RPC_DEVICE_REPORT, report)
         return DeviceOrders.model_validate(orders)

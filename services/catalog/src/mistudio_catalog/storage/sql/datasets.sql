@@ -55,5 +55,8 @@ WHERE status = 'ingesting' AND heard_at < :before
 ORDER BY heard_at
 LIMIT 1000;
 
+-- name: set_datasets_back!
+UPDATE datasets SET heard_at = :now WHERE status = 'ingesting' AND heard_at > :beyond;
+
 -- name: heard_of_dataset!
 UPDATE datasets SET heard_at = :at WHERE id = :id;

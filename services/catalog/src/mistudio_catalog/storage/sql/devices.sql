@@ -37,3 +37,6 @@ SELECT count(*) FROM devices WHERE pool = :pool AND online;
 
 -- name: silent_devices
 SELECT id FROM devices WHERE online AND last_seen_at < :before;
+
+-- name: set_devices_back!
+UPDATE devices SET last_seen_at = :now WHERE online AND last_seen_at > :beyond;

@@ -136,6 +136,10 @@ WHERE phase IN ('planning', 'capturing', 'committing') AND heard_at < :before
 ORDER BY heard_at
 LIMIT 1000;
 
+-- name: set_extractions_back!
+UPDATE extractions SET heard_at = :now
+WHERE phase IN ('planning', 'capturing', 'committing') AND heard_at > :beyond;
+
 -- name: reserved_bytes$
 -- What extractions under way may still write, or have written without its being listed.
 SELECT coalesce(sum(reserved_bytes), 0)::bigint FROM extractions

@@ -138,6 +138,11 @@ WHERE phase IN ('preparing', 'placing') AND progressed_at < :before
 ORDER BY progressed_at
 LIMIT 1000;
 
+-- name: set_models_back!
+UPDATE models SET heard_at = least(heard_at, :now), progressed_at = least(progressed_at, :now)
+WHERE phase IN ('preparing', 'placing', 'releasing')
+    AND greatest(heard_at, progressed_at) > :beyond;
+
 -- name: pinned_and_nowhere
 SELECT id FROM models
 WHERE pinned AND pool = :pool AND status IN ('pending', 'unloaded')
@@ -147,7 +152,8 @@ ORDER BY last_used_at DESC NULLS LAST, id;
 SELECT * FROM models WHERE phase = 'releasing' ORDER BY updated_at LIMIT 1000;
 
 -- name: ready_models_on_device
-SELECT * FROM models WHERE device_id = :device_id AND status = 'ready' AND phase = 'idle';
+SELECT * FROM models WHERE device_id = :device_id AND status = 'ready' AND phase = 'idle'
+ORDER BY id;
 
 -- name: wish_for_model^
 SELECT pinned, keep_alive_seconds, offload FROM models WHERE id = :id;

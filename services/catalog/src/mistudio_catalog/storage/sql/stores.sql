@@ -107,5 +107,8 @@ RETURNING task_id;
 -- name: silent_evictions
 SELECT * FROM store_evictions WHERE ordered_at < :before ORDER BY ordered_at LIMIT 1000;
 
+-- name: set_evictions_back!
+UPDATE store_evictions SET ordered_at = :now WHERE ordered_at > :beyond;
+
 -- name: finish_eviction$
 DELETE FROM store_evictions WHERE task_id = :task_id RETURNING store_key;
