@@ -526,3 +526,13 @@ def test_torch_rows_are_written_as_they_are(tmp_path: Path) -> None:
         file = writer.close()
     with safe_open(tmp_path / "s" / file.path, framework="pt") as opened:
         assert torch.equal(opened.get_tensor("activations"), rows)
+
+
+def test_who_writes_a_shard_that_another_has_committed_meanwhile_is_done(place: Place) -> None:
+    rows = rows_of(3, 4, "float32")
+    with ma.ShardWriter(place, "embed", 0, 3, 4, "float32") as late:
+        late.write(0, rows)
+        tokens, files = write_shard(place, 0, [3], {"embed": rows}, "float32")
+        ma.commit(place, columns={"embed": [files["embed"]]}, token_shards=[tokens], info=INFO)
+        assert late.close() == files["embed"]
+    ma.open(place).verify()

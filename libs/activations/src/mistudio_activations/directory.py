@@ -185,7 +185,12 @@ class StagedFile:
     def publish(self) -> None:
         os.fsync(self.fd)
         self._close()
-        self._temporary.replace(self._target)
+        try:
+            self._temporary.replace(self._target)
+        except FileNotFoundError:
+            # Swept by a commit, which needed the shard: so somebody else has written the same.
+            if not self._target.exists():
+                raise
         fsync_directory(self._target.parent)
 
     def discard(self) -> None:

@@ -114,6 +114,8 @@ class ExtractionHandlers:
             span("commit", extraction_id=order.extraction_id, shards=order.shards),
         ):
             report = await asyncio.to_thread(self._committing.commit, order)
+        if report is None:
+            return
         await self._publisher.publish(
             subjects.REPORT_COMMITTED,
             report,

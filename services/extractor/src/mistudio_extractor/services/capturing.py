@@ -72,7 +72,9 @@ class Capturing:
             return self._write(
                 order, model, widths, sizing, input_ids, offsets, on_progress, should_stop
             )
-        except CaptureCancelled:
+        except (CaptureCancelled, FileNotFoundError):
+            # Of what it has begun to write the second finds nothing: the store is being deleted,
+            # which is done to one that nobody works on. The order is void, or comes again.
             return None
         except InputsRefused as error:
             raise ExtractionFailed(

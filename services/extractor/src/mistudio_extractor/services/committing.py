@@ -13,6 +13,7 @@ from mistudio_activations import (
     ShardFile,
     StorageFull,
     StoreCorrupt,
+    StoreNotFound,
     commit,
     read_manifest,
     shard_file,
@@ -45,8 +46,13 @@ class Committing:
         self._layout = layout
 
     @bucket_errors()
-    def commit(self, order: CommitExtraction) -> ExtractionCommittedReport:
+    def commit(self, order: CommitExtraction) -> ExtractionCommittedReport | None:
         """Check each file, merge statistics, write the manifest; a repeat changes nothing.
+
+        Returns
+        -------
+        ExtractionCommittedReport or None
+            None where the store is being deleted: then the order came once too often.
 
         Raises
         ------
@@ -67,11 +73,15 @@ class Committing:
             raise _damaged() from error
         except StorageFull as error:
             raise self._layout.full() from error
+        try:
+            columns = _summaries(store, manifest)
+        except (FileNotFoundError, StoreNotFound):
+            return None
         return ExtractionCommittedReport(
             task_id=order.task_id,
             extraction_id=order.extraction_id,
             storage_path=str(store),
-            columns=_summaries(store, manifest),
+            columns=columns,
             token_bytes=sum(shard.bytes for shard in manifest.tokens),
         )
 
