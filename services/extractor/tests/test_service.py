@@ -526,6 +526,19 @@ class TestDevice:
         assert first.memory_budget_bytes == 6 * 1024**3
         assert first.store_free_bytes > 0
 
+    async def test_what_it_measured_with_when_it_was_killed_leaves(
+        self, catalog: Catalog, disk: Disk
+    ) -> None:
+        settings = disk.settings
+        settings.device_id_file.write_text("dev_a\n", encoding="ascii")
+        stores = Path(settings.activation_cache_dir)
+        ours, others = stores / ".probe-dev_a-1", stores / ".probe-dev_b-1"
+        for each in (ours, others):
+            each.mkdir(parents=True)
+        async with running(create_app(settings)):
+            assert not ours.exists()
+            assert others.exists()
+
     async def test_it_works_on_while_nobody_takes_its_heartbeat(
         self, catalog: Catalog, disk: Disk, tiny: Artifact
     ) -> None:

@@ -98,6 +98,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     )
     cancellations.on_cancel(residency.call_off)
     models = ModelHandlers(residency, device, cancellations, publisher)
+    probing = Probing(layout, device, residency)
     extractions = ExtractionHandlers(
         device,
         Planning(layout),
@@ -105,7 +106,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
         Committing(layout),
         cancellations,
         publisher,
-        Probing(layout, device, residency),
+        probing,
         metrics,
     )
     stores = StoreHandlers(Stores(layout), publisher)
@@ -132,7 +133,7 @@ def create_app(settings: ExtractorSettings, leave: Callable[[int], None] = os._e
     return ServiceApp(
         name=SERVICE,
         broker=broker,
-        on_start=[layout.create, device.identify, journal, residency.start],
+        on_start=[layout.create, device.identify, probing.tidy, journal, residency.start],
         on_started=[heartbeat.start, departures.start, device.warm, kernels.start],
         on_stop=[stop],
         ready={"store": writable, "heartbeat": heartbeat.alive, "residency": residency.alive},

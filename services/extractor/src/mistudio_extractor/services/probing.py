@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -107,8 +108,17 @@ class Probing:
         async with self._residency.lease(request.model_id, task, request.artifact) as resident:
             return await self._device.run(lambda: self._time(request, resident))
 
+    @property
+    def _prefix(self) -> str:
+        return f".probe-{self._device.device_id}-"
+
+    async def tidy(self) -> None:
+        """Take away what a process of this device that was killed while it measured has left."""
+        for left in self._layout.disk.glob(f"{self._prefix}*"):
+            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+
     def _time(self, request: ProbeExtractionRequest, resident: Resident) -> float:
-        with tempfile.TemporaryDirectory(prefix=".probe-", dir=self._layout.disk) as scratch:
+        with tempfile.TemporaryDirectory(prefix=self._prefix, dir=self._layout.disk) as scratch:
             first = _timed(request, resident, FIRST_TOKENS, Path(scratch))
             widths = sum(resident.model.width(point) for point in request.hook_points)
             most = resident.sizing.batch_tokens(widths, request.dtype)
