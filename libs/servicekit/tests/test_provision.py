@@ -15,6 +15,7 @@ from mistudio_client.embedded.servers import NatsServer
 from mistudio_contracts import topology
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 from mistudio_servicekit import provision as module
+from mistudio_servicekit.bus import servers_of
 from mistudio_servicekit.provision import provision
 
 from .conftest import Bus
@@ -174,6 +175,17 @@ async def test_a_server_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ServiceUnavailable) as caught:
         await provision("nats://127.0.0.1:1", ["default"])
     assert caught.value.details["reason"] == "bus_unavailable"
+
+
+def test_a_cluster_is_named_by_all_its_servers() -> None:
+    assert servers_of("nats://a:4222") == ["nats://a:4222"]
+    assert servers_of("nats://a:1, nats://b:2,") == ["nats://a:1", "nats://b:2"]
+
+
+async def test_more_replicas_than_servers_are_refused_by_name(server: NatsServer) -> None:
+    with pytest.raises(MiStudioError) as caught:
+        await provision(server.url, ("default",), replicas=3)
+    assert caught.value.details["name"] == "COMMANDS"
 
 
 async def test_the_command_provisions(server: NatsServer) -> None:

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     logs.configure("provision", os.environ.get("LOG_LEVEL", "INFO"))
     try:
         if chosen.command == "provision":
-            asyncio.run(provision(chosen.nats_url, pools, site))
+            asyncio.run(provision(chosen.nats_url, pools, site, chosen.replicas))
         elif chosen.command == "sweep":
             queues = site.queues(pools)
             moved = asyncio.run(_with(chosen.nats_url, lambda bus: sweep(bus, queues)))
@@ -74,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
             default=os.environ.get("MISTUDIO_POOLS", "default"),
             help="comma-separated; default: MISTUDIO_POOLS, else 'default'",
         )
+    make.add_argument(
+        "--replicas",
+        type=int,
+        choices=(1, 3, 5),
+        default=os.environ.get("MISTUDIO_STREAM_REPLICAS") or None,
+        help="servers of a cluster that keep each message; default: MISTUDIO_STREAM_REPLICAS, "
+        "else as it is, at first 1",
+    )
     for command in (make, clean):
         command.add_argument(
             "--edge",

@@ -73,6 +73,11 @@ def leave_process() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def servers_of(nats_url: str) -> list[str]:
+    """Return the addresses in ``NATS_URL``: one, or those of a cluster's servers."""
+    return [url.strip() for url in nats_url.split(",") if url.strip()]
+
+
 def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
     """Return the service's connection to the bus, not yet open.
 
@@ -118,7 +123,7 @@ def create_broker(settings: ServiceSettings, service: str) -> NatsBroker:
             connection_of(broker).lost()
 
     broker = NatsBroker(
-        settings.nats_url,
+        servers_of(settings.nats_url),
         name=f"mistudio-{service}",
         inbox_prefix=f"_INBOX_{service}",
         disconnected_cb=on_disconnected,

@@ -26,6 +26,7 @@ from mistudio_contracts import topology
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
 from mistudio_contracts.sites import Site, Source
 
+from .bus import servers_of
 from .letters import sweep
 from .render import render_topology
 
@@ -36,7 +37,9 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 30.0
 
 
-async def provision(nats_url: str, pools: Sequence[str], site: Site | None = None) -> None:
+async def provision(
+    nats_url: str, pools: Sequence[str], site: Site | None = None, replicas: int | None = None
+) -> None:
     """Create what is missing and update what differs. Runs again change nothing.
 
     Messages that no consumer will ever be given again are moved to the DEAD stream.
@@ -51,6 +54,8 @@ async def provision(nats_url: str, pools: Sequence[str], site: Site | None = Non
         The pools to make work consumers for.
     site
         Which part of the topology the server keeps, where two sites are joined; all by default.
+    replicas
+        Servers of a cluster that keep each message; None leaves what is there, and makes one.
 
     Raises
     ------
@@ -64,11 +69,11 @@ async def provision(nats_url: str, pools: Sequence[str], site: Site | None = Non
     try:
         jetstream = client.jetstream(timeout=10)
         for stream, sources in site.streams(pools):
-            await _tried(stream.name, _stream(jetstream, stream, sources))
+            await _tried(stream.name, _stream(jetstream, stream, sources, replicas))
         for consumer in site.consumers(pools):
             await _tried(consumer.name, _consumer(jetstream, consumer))
         if site.keeps_uploads:
-            await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream))
+            await _tried(topology.UPLOADS_BUCKET, _bucket(jetstream, replicas))
         if moved := await sweep(client, site.queues(pools)):
             log.warning("Found %d messages that no consumer would be given again.", moved)
     finally:
@@ -90,7 +95,7 @@ async def connect(url: str) -> Client:
     try:
         return await asyncio.wait_for(
             nats.connect(
-                url,
+                servers_of(url),
                 name="mistudio-provision",
                 error_cb=ignore,
                 inbox_prefix="_INBOX_provision",
@@ -120,7 +125,10 @@ async def _tried(name: str, work: Any) -> None:
 
 
 async def _stream(
-    jetstream: JetStreamContext, spec: topology.StreamSpec, sources: Sequence[Source]
+    jetstream: JetStreamContext,
+    spec: topology.StreamSpec,
+    sources: Sequence[Source],
+    replicas: int | None,
 ) -> None:
     config = StreamConfig(
         name=spec.name,
@@ -135,6 +143,7 @@ async def _stream(
         discard=DiscardPolicy(spec.discard),
         duplicate_window=spec.duplicate_window,
         allow_direct=True,
+        num_replicas=replicas,
     )
     wanted = [_source(each) for each in sources]
     try:
@@ -196,12 +205,14 @@ async def _consumer(jetstream: JetStreamContext, spec: topology.ConsumerSpec) ->
         log.info("Updated the consumer %s.", spec.name)
 
 
-async def _bucket(jetstream: JetStreamContext) -> None:
+async def _bucket(jetstream: JetStreamContext, replicas: int | None) -> None:
     name = f"OBJ_{topology.UPLOADS_BUCKET}"
-    wanted = {
+    wanted: dict[str, Any] = {
         "max_bytes": topology.UPLOADS_MAX_BYTES,
         "max_age": topology.UPLOADS_MAX_AGE,
     }
+    if replicas is not None:
+        wanted["num_replicas"] = replicas
     try:
         found = (await jetstream.stream_info(name)).config
     except NotFoundError:
@@ -213,6 +224,7 @@ async def _bucket(jetstream: JetStreamContext) -> None:
                 ttl=topology.UPLOADS_MAX_AGE,
                 max_bytes=topology.UPLOADS_MAX_BYTES,
                 storage=StorageType.FILE,
+                replicas=replicas or 1,
             ),
         )
         log.info("Created the bucket %s.", topology.UPLOADS_BUCKET)

@@ -18,7 +18,8 @@ class ServiceSettings(BaseSettings):
     Parameters
     ----------
     nats_url
-        Address of the bus, credentials included. Left out of ``repr`` for their sake.
+        Address of the bus, credentials included, or those of a cluster's servers with commas
+        between. Left out of ``repr`` for their sake.
     pool
         The group of equal devices, with a store in common, that this process belongs to.
     log_level
