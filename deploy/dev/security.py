@@ -157,7 +157,7 @@ def _routes(app: FastAPI) -> list[Row]:
 
 def _subscriptions() -> list[Row]:
     opens = tuple(str(scope) for scope in Scope if scope in IMPLIED[Scope.READ])
-    kinds = [name for name in Selection.model_fields if name not in {"after", "last"}]
+    kinds = [name for name in Selection.model_fields if name not in {"after", "last", "stream"}]
     return [Row(f"/ws {kind}", _gate(opens)) for kind in kinds]
 
 

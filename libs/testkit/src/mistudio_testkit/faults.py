@@ -81,7 +81,7 @@ def kill(stack: EmbeddedStack, service: str) -> None:
     os.kill(stack.pid(service), signal.SIGKILL)
 
 
-def hurry(nats_url: str, ack_wait: float) -> None:
+def hurry(nats_url: str | list[str], ack_wait: float) -> None:
     """Let a killed worker's message wait ``ack_wait`` seconds, not as long as declared.
 
     Workers that start afterwards extend it accordingly.

@@ -1,6 +1,6 @@
-"""Extractors as forks of one process that has torch: ``python -m mistudio_testkit.forking``.
+"""Services as forks of one process that has their code: ``python -m mistudio_testkit.forking``.
 
-Each is a process of its own that runs what ``python -m mistudio_extractor`` runs, and takes a tenth
+Each is a process of its own that runs what ``python -m mistudio_<service>`` runs, and takes a tenth
 of a second of processor time to start instead of seconds, so that a test can kill many. A line of
 standard input is a command, and each is answered by a line of JSON.
 """
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,24 +22,51 @@ from .kernel import KernelRefused, enter_network, own_disk
 
 _PR_SET_PDEATHSIG = 1
 
+_MAIN = {
+    "catalog": "mistudio_catalog.__main__",
+    "loader": "mistudio_loader.main",
+    "extractor": "mistudio_extractor.main",
+    "gateway": "mistudio_gateway.main",
+}
+_HEAVY = {
+    "catalog": ("mistudio_catalog.factory", "mistudio_servicekit.app"),
+    "loader": ("mistudio_loader.factory", "mistudio_servicekit.app"),
+    "extractor": (
+        "torch",
+        "transformers.models.gpt2.modeling_gpt2",
+        "mistudio_capture",
+        "mistudio_extractor.factory",
+    ),
+    "gateway": ("mistudio_gateway.factory",),
+}
+"""What a service imports late, and each fork would import anew."""
+
 
 def main() -> None:
-    """Answer commands until standard input ends; every extractor ends with us."""
+    """Answer commands until standard input ends; every service ends with us."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--disk", type=int, help="Bytes of a file system for the stores alone.")
+    parser.add_argument("services", nargs="+", choices=sorted(_MAIN), help="What will be started.")
     parser.add_argument("--home", type=Path, required=True, help="For logs and device ids.")
+    parser.add_argument(
+        "--disk",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PATH", "BYTES"),
+        help="A directory that is to be a file system of its own.",
+    )
     arguments = parser.parse_args()
-    if arguments.disk:
-        try:
-            own_disk(Path(os.environ["ACTIVATION_CACHE_DIR"]), arguments.disk)
-        except KernelRefused as error:
-            sys.exit(str(error))
-    _import()
+    try:
+        for path, size in arguments.disk:
+            own_disk(Path(path), int(size))
+    except KernelRefused as error:
+        sys.exit(str(error))
+    _import(arguments.services)
     # Nobody waits for those that a test kills.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _answer({"ready": True})
     commands: dict[str, Callable[[str], Any]] = {
-        "start": lambda words: _start(arguments.home, *words.split()),
+        "start": lambda order: _start(arguments.home, **json.loads(order)),
         "checksums": _checksums,
     }
     for line in sys.stdin:
@@ -46,13 +74,15 @@ def main() -> None:
         _answer(commands[command](argument))
 
 
-def _import() -> None:
-    import torch  # noqa: F401
-    import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+def _import(services: list[str]) -> None:
+    if "loader" in services:
+        from mistudio_loader.services.children import HUB_ENVIRONMENT
 
-    import mistudio_capture  # noqa: F401
-    import mistudio_extractor.factory
-    import mistudio_extractor.main  # noqa: F401
+        # Read by huggingface_hub once, when it is imported.
+        os.environ.update(HUB_ENVIRONMENT)
+    for service in services:
+        for module in (*_HEAVY[service], _MAIN[service]):
+            import_module(module)
 
 
 def _answer(answer: Any) -> None:
@@ -60,15 +90,17 @@ def _answer(answer: Any) -> None:
     sys.stdout.flush()
 
 
-def _start(home: Path, name: str, network: str = "") -> int:
+def _start(home: Path, service: str, name: str, network: str, env: dict[str, str]) -> int:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(home, name, network, parent)
+        _become(home, service, name, network, env, parent)
     return child
 
 
-def _become(home: Path, name: str, network: str, parent: int) -> NoReturn:
+def _become(
+    home: Path, service: str, name: str, network: str, env: dict[str, str], parent: int
+) -> NoReturn:
     status = 1
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -80,13 +112,14 @@ def _become(home: Path, name: str, network: str, parent: int) -> NoReturn:
         identity = home / f"device-{name}"
         identity.write_text(f"dev_{name}\n", encoding="ascii")
         os.environ["DEVICE_ID_FILE"] = str(identity)
+        os.environ.update(env)
         log = os.open(home / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        from mistudio_extractor.main import main as extractor
-
-        extractor()
+        sys.argv = [f"mistudio_{service}"]
+        import_module(_MAIN[service]).main()
+        status = 0
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else 1
     finally:

@@ -74,14 +74,14 @@ class Committing:
         except StorageFull as error:
             raise self._layout.full() from error
         try:
-            columns = _summaries(store, manifest)
+            summaries = _summaries(store, manifest)
         except (FileNotFoundError, StoreNotFound):
             return None
         return ExtractionCommittedReport(
             task_id=order.task_id,
             extraction_id=order.extraction_id,
             storage_path=str(store),
-            columns=columns,
+            columns=summaries,
             token_bytes=sum(shard.bytes for shard in manifest.tokens),
         )
 

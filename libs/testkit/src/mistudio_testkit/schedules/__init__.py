@@ -1,0 +1,1 @@
+"""Seeded schedules of faults over a whole stack, and what must hold whatever they hit."""
