@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import httpx
+import pytest
 import pytest_asyncio
 import uvicorn
 
