@@ -15,7 +15,8 @@ def told(sequence):
 
 
 def test_who_must_come_back_to_a_stream_made_anew_hears_none_of_it_before():
-    hub, member = Hub(ring_events=10), Member(Interest(Selection()), backlog_bytes=10_000)
+    hub = Hub(ring_events=10, ring_bytes=10_000)
+    member = Member(Interest(Selection()), backlog_bytes=10_000)
     hub.begin(0, 0)
     hub.join(member)
     hub.take_event(told(1))

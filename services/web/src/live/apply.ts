@@ -28,8 +28,12 @@ class Draft {
   patch<K extends Kind>(kind: K, id: string, change: Partial<Kinds[K]>): void {
     const table = (this.copies[kind] ?? this.state[kind]) as Record<string, Kinds[K]>;
     const row = table[id];
-    if (row) (this.writable(kind) as Record<string, Kinds[K]>)[id] = { ...row, ...change };
-    else this.read(kind, id);
+    if (!row) {
+      this.read(kind, id);
+      return;
+    }
+    const rows: Record<string, unknown> = this.writable(kind);
+    rows[id] = { ...row, ...change };
   }
 
   /** Take away what is deleted for good. */
