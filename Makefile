@@ -43,7 +43,7 @@ families: setup ## Run every family in every format and write docs/families.md
 	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/integration/test_families.py $(ARGS)
 
 .PHONY: faults
-faults: setup ## Kill, fill and cut at every point: what the usual run does at a few
+faults: setup ## Kill, fill, cut and pause at every point: what the usual run does at a few
 	@MISTUDIO_TESTS=all $(BIN)/pytest -n 0 tests/faults $(ARGS)
 
 .PHONY: fuzz

@@ -273,6 +273,7 @@ def test_nothing_is_stale_after_the_gateway_was_killed_in_mid_extraction(
         assert agreed, f"{open_before.said()}\n\nand anew:\n\n{fresh.said()}"
 
 
+@pytest.mark.nightly("two browsers")
 def test_two_browsers_show_the_same(windows: Windows, work: Work, files: Files) -> None:
     left, right = windows.open("/models"), windows.open("/models", scheme="light")
     expect(card_of(right.page, "kept")).to_be_visible()

@@ -59,6 +59,7 @@ async def process(disk: Disk) -> AsyncIterator[asyncio.subprocess.Process]:
         await started.wait()
 
 
+@pytest.mark.nightly("two processes that import torch")
 async def test_a_shard_outlives_a_kill_with_the_same_checksums(
     catalog: Catalog, disk: Disk, wide: Path
 ) -> None:

@@ -112,6 +112,7 @@ async def test_a_dataset_larger_than_allowed_is_refused(
         await ingest(max_bytes=10_000)
 
 
+@pytest.mark.nightly("all retries of a client library")
 async def test_a_hub_out_of_reach_is_a_passing_trouble(ingest: Any) -> None:
     with pytest.raises(MiStudioError) as caught:
         await ingest(endpoint="http://127.0.0.1:9")

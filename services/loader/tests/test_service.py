@@ -469,10 +469,8 @@ class TestProcess:
                 process.kill()
             await process.wait()
 
-    @pytest.mark.parametrize(
-        "stage",
-        ["downloading", pytest.param("quantizing", marks=pytest.mark.nightly("a second kill"))],
-    )
+    @pytest.mark.nightly("two kills")
+    @pytest.mark.parametrize("stage", ["downloading", "quantizing"])
     async def test_a_killed_loader_takes_its_child_along_and_the_next_one_completes(
         self,
         catalog: Catalog,
