@@ -85,8 +85,10 @@ function Summary({ caches, all }: { caches: readonly Cache[]; all: number }) {
     caches.length < all
       ? `${count(caches.length)} of ${count(all)} caches, ${bytes(size)}`
       : `${count(all)} ${all === 1 ? "cache" : "caches"}, ${bytes(size)}`;
-  // Columns that several caches show lie on the disk once.
-  return stored && stored < size && caches.length === all
+  // Columns that several caches show lie on the disk once. What lies there is measured once a minute,
+  // so less of it than shown says nothing by itself.
+  const share = new Set(caches.map((cache) => cache.store_key)).size < caches.length;
+  return share && stored && stored < size && caches.length === all
     ? `${shown}; ${bytes(stored)} on the disk, as some share columns`
     : shown;
 }
