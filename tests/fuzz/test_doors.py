@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from typing import Any
 
 import nats
@@ -22,6 +20,7 @@ from mistudio_client.embedded.processes import wait_until
 from mistudio_contracts import subjects, topology
 from mistudio_contracts.frames import FRAME_TYPES
 from mistudio_contracts.subjects import Kind
+from mistudio_testkit.fuzzing import fuzz_rest
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.nightly import FUZZ_SECONDS
 from mistudio_testkit.site import Site
@@ -49,21 +48,8 @@ QUICK = settings(
 def test_rest_answers_as_its_schema_says(
     site: Site, stack: EmbeddedStack, watched: Watched
 ) -> None:
-    ran = subprocess.run(
-        [
-            sys.executable, "-m", "schemathesis.cli", "run", f"{stack.url}/api/openapi.json",
-            "--header", f"Authorization: Bearer {stack.token}",
-            "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
-            "response_headers_conformance,response_schema_conformance",
-            "--phases", "examples,coverage,fuzzing,stateful",
-            "--max-time", str(FUZZ_SECONDS), "--workers", "1",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=stack.data_dir,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    phases = "examples,coverage,fuzzing,stateful"
+    fuzz_rest(stack, "--phases", phases, "--max-time", str(FUZZ_SECONDS))
     watched.check()
 
 

@@ -15,6 +15,7 @@ import nats
 import pytest
 
 from mistudio_client.embedded import EmbeddedStack
+from mistudio_testkit.fuzzing import fuzz_rest
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import Site
 
@@ -158,19 +159,6 @@ def test_an_administrator_looks_after_dead_letters_and_sees_who_did_what(
 def test_a_fuzzer_finds_no_answer_outside_the_contract(
     site: Site, stack: EmbeddedStack, phases: str, examples: int
 ) -> None:
-    ran = subprocess.run(
-        [
-            sys.executable, "-m", "schemathesis.cli", "run", f"{stack.url}/api/openapi.json",
-            "--header", f"Authorization: Bearer {stack.token}",
-            "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
-            "response_headers_conformance,response_schema_conformance",
-            "--phases", phases, "--max-examples", str(examples), "--workers", "1",
-            "--generation-deterministic",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=1700,
-        check=False,
-        cwd=stack.data_dir,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    fuzz_rest(
+        stack, "--phases", phases, "--max-examples", str(examples), "--generation-deterministic"
+    )

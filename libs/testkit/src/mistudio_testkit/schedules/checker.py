@@ -182,14 +182,16 @@ def _as_it_ended(model_id: str, state: str, final: Final) -> list[str]:
     return []
 
 
+def _told_of(history: History, kind: str, key: str) -> Counter[str]:
+    """Return how often events of a kind told of each thing that their field ``key`` names."""
+    return Counter(
+        event.data[key] for events in _said(history) for event in events if event.kind == kind
+    )
+
+
 def _loads(history: History) -> list[str]:
     """Each load that was accepted was said to begin, once."""
-    begun = Counter(
-        event.data["task_id"]
-        for events in _said(history)
-        for event in events
-        if event.kind == "model:loading"
-    )
+    begun = _told_of(history, "model:loading", "task_id")
     found = [f"the load {task} was said to begin {n} times" for task, n in begun.items() if n > 1]
     for asked in _by(history, Verb.LOAD):
         task = asked.ids.get("task_id")
@@ -201,12 +203,7 @@ def _loads(history: History) -> list[str]:
 
 def _commands(history: History) -> list[str]:
     """No command is refused twice, and none that was never given."""
-    refused = Counter(
-        event.data["command_id"]
-        for events in _said(history)
-        for event in events
-        if event.kind == REFUSED
-    )
+    refused = _told_of(history, REFUSED, "command_id")
     given = {asked.ids.get("command_id") for asked in history.asked}
     return [
         *(f"the command {each} was refused {n} times" for each, n in refused.items() if n > 1),
@@ -219,12 +216,7 @@ def _commands(history: History) -> list[str]:
 
 
 def _caches(history: History) -> list[str]:
-    evicted = Counter(
-        event.data["cache_id"]
-        for events in _said(history)
-        for event in events
-        if event.kind == "cache:evicted"
-    )
+    evicted = _told_of(history, "cache:evicted", "cache_id")
     found = [f"the cache {each} was evicted {n} times" for each, n in evicted.items() if n > 1]
     for asked in _by(history, Verb.EVICT):
         if (
