@@ -83,6 +83,22 @@ def test_progress_never_goes_back_within_a_task():
     assert outbox.pop() is not None
 
 
+def test_progress_begins_with_what_is_known_unless_as_much_was_heard_meanwhile():
+    known, heard = registered("1"), registered("2")
+    outbox = Outbox(10_000)
+    outbox.begin_progress(step(10), known)
+    assert outbox.pop() is known
+    for meanwhile in (step(10), step(20), step(0, "task_2")):
+        outbox = Outbox(10_000)
+        outbox.put_progress(meanwhile, heard)
+        outbox.begin_progress(step(10), known)
+        assert [outbox.pop(), outbox.pop()] == [heard, None]
+    outbox = Outbox(10_000)
+    outbox.put_progress(step(5), heard)
+    outbox.begin_progress(step(10), known)
+    assert [outbox.pop(), outbox.pop()] == [known, None]
+
+
 def test_progress_that_waits_is_dropped_with_its_task():
     outbox = Outbox(10_000)
     outbox.put_progress(step(20), registered())

@@ -57,6 +57,16 @@ class Outbox:
         self._steps[step.entity] = step
         self._progress[step.entity] = event
 
+    def begin_progress(self, step: Step, event: PublicEvent) -> None:
+        """Queue the step that progress begins with, unless one as far on was queued meanwhile.
+
+        What was heard as it happened tells more than what is known of a task: why it is tried
+        again, how fast it is.
+        """
+        last = self._steps.get(step.entity)
+        if last is None or (last.task == step.task and last.progress < step.progress):
+            self.put_progress(step, event)
+
     def end(self, entity: str) -> None:
         """Forget an entity's progress: its task has ended."""
         self._progress.pop(entity, None)

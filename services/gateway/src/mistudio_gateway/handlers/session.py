@@ -169,7 +169,7 @@ class Session:
         try:
             for step, event in await self._here.present.of(member.interest):
                 if hub.admits(step):
-                    member.hear_progress(step, event)
+                    member.begin_progress(step, event)
         except MiStudioError as error:
             # Progress then begins with the next step that is published.
             logger.warning("the newest state is not known", extra={"code": str(error.code)})

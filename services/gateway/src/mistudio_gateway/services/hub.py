@@ -53,6 +53,11 @@ class Member:
         self.outbox.put_progress(step, event)
         self._waiting.set()
 
+    def begin_progress(self, step: Step, event: PublicEvent) -> None:
+        """Queue the step that progress begins with, unless newer was heard meanwhile."""
+        self.outbox.begin_progress(step, event)
+        self._waiting.set()
+
     async def next(self) -> PublicEvent:
         """Wait for what is to be sent next."""
         while True:
