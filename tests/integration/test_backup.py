@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import mistudio_activations
-from mistudio_client import backups
-from mistudio_client.cli.app import app
 from mistudio_client.embedded import EmbeddedStack, Layout
 from mistudio_testkit.bus import until
+from mistudio_testkit.command import mistudio
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.site import Json, Site
 
@@ -51,7 +49,10 @@ def filled(stack: EmbeddedStack, site: Site, tiny_model: TinyModel, home: Path) 
         site.extract(model["id"], dataset_id=each["id"], layer_indices=[0, -1]) for each in datasets
     ]
     archive = home / "stack.backup"
-    backups.backup(stack.layout, archive, with_data=True)
+    at = str(stack.data_dir)
+    saved = mistudio("backup", str(archive), "--with-data", "--data-dir", at)
+    assert saved.returncode == 0, saved.stderr
+    assert "2 datasets, 2 stores" in saved.stderr
     return Filled(model, kept, lost, archive)
 
 
@@ -59,10 +60,8 @@ def filled(stack: EmbeddedStack, site: Site, tiny_model: TinyModel, home: Path) 
 def elsewhere(filled: Filled, stack: EmbeddedStack, home: Path) -> Iterator[EmbeddedStack]:
     """The backup in another directory, where the files of a store got lost, started."""
     root = home / "elsewhere"
-    ran = CliRunner().invoke(
-        app, ["restore", str(filled.archive), "--data-dir", str(root), "--json"]
-    )
-    assert ran.exit_code == 0, ran.output
+    ran = mistudio("restore", str(filled.archive), "--data-dir", str(root), "--json")
+    assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["missing_stores"] == []
     shutil.rmtree(Layout.at(root).activations / Path(filled.lost["storage_path"]).name)
     allow = [home.parent, Path(filled.model["model_identifier"]).parent]
@@ -128,11 +127,9 @@ def test_an_empty_stack_answers_as_the_one_that_was_saved(
     assert (again["status"], again["cached"], again["cache_id"]) == ("completed", False, lost)
     assert cache(there, filled.lost)["status"] == "ready"
 
-    refused = CliRunner().invoke(
-        app, ["restore", str(filled.archive), "--data-dir", str(elsewhere.data_dir)]
-    )
-    assert refused.exit_code == 1
-    assert "mistudio down" in refused.output
+    refused = mistudio("restore", str(filled.archive), "--data-dir", str(elsewhere.data_dir))
+    assert refused.returncode == 1
+    assert "mistudio down" in refused.stderr
     there.close()
 
 

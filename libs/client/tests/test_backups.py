@@ -29,6 +29,17 @@ def test_where_no_stack_is_none_is_made_to_be_backed_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_stack_of_this_machine_is_not_saved_in_place_of_a_named_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISTUDIO_DATA_DIR", str(tmp_path / "data"))
+    ran = run("--url", "https://mistudio.example", "backup", str(tmp_path / "b"))
+    assert ran.exit_code == 2
+    assert "not from https://mistudio.example" in ran.output
+    assert "DATABASE_URL" in ran.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_backup_is_written_where_there_is_nothing(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_bytes(b"of before")

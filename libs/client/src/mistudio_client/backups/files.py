@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import mistudio_activations as ma
 from mistudio_activations.places import MANIFEST
+from mistudio_client.embedded.bucket import REMEDY, VARIABLE
+from mistudio_client.embedded.errors import StackError
 
 from .archive import CHUNK, Reader, Writer, chunks_of, sync
 from .site import Place
@@ -31,18 +35,24 @@ def save_stores(
         Key and place of each store of the catalog.
     with_data
         Whether their activations and tokens are added too.
+
+    Raises
+    ------
+    StackError
+        A bucket does not answer, or refuses who asks.
     """
     absent = []
     for key, where in stores:
         prefix = f"{STORES}/{key}/"
-        store = ma.place_of(where)
         try:
-            text = store.read(MANIFEST)
-            for path, shard in ma.files_of(ma.Manifest.from_json(text)).items():
-                if with_data or shard is None:
-                    archive.add(prefix + path, _pieces(store, path), pack=shard is None)
+            with _usable():
+                store = ma.place_of(where)
+                text = store.read(MANIFEST)
+                for path, shard in ma.files_of(ma.Manifest.from_json(text)).items():
+                    if with_data or shard is None:
+                        archive.add(prefix + path, _pieces(store, path), pack=shard is None)
             archive.add(prefix + MANIFEST, [text])
-        except (FileNotFoundError, ma.ActivationsError):
+        except (FileNotFoundError, ma.StoreCorrupt):
             # Not on this machine, or it has left meanwhile: then its part is of no use.
             archive.leave_out(prefix)
             absent.append(key)
@@ -84,14 +94,20 @@ def put_back(archive: Reader, place: Place) -> list[str]:
     -------
     list of str
         The keys of the stores whose files are not there.
+
+    Raises
+    ------
+    StackError
+        A bucket does not answer, or refuses who asks.
     """
     if place.datasets is not None:
         for fingerprint, names in _below(archive, DATASETS).items():
             _lay(archive, DATASETS, fingerprint, names, place.datasets)
     missing = []
     for key, names in _below(archive, STORES).items():
-        if place.activations is None or not _store(archive, key, names, place.activations):
-            missing.append(key)
+        with _usable():
+            if place.activations is None or not _store(archive, key, names, place.activations):
+                missing.append(key)
     return missing
 
 
@@ -113,12 +129,26 @@ def _store(archive: Reader, key: str, names: list[str], where: str) -> bool:
         _lay(archive, STORES, key, names, Path(where))
         return True
     sizes = {file.path: file.bytes for file in store.files()}
-    if any(shard and sizes.get(path) != shard.bytes for path, shard in files.items()):
+    lacking = [
+        path for path, shard in files.items() if shard is None or sizes.get(path) != shard.bytes
+    ]
+    if not set(lacking) <= set(names):
         return False
-    statistics = [path for path, shard in files.items() if shard is None]
-    for path in (*statistics, MANIFEST):
-        store.write(path, archive.read(f"{STORES}/{key}/{path}"))
+    for path in (*lacking, MANIFEST):
+        _copy(archive, f"{STORES}/{key}/{path}", store, path)
     return True
+
+
+def _copy(archive: Reader, entry: str, store: ma.Place, path: str) -> None:
+    """Make a store's file of an entry, which may be larger than memory."""
+    staged = store.stage(path)
+    try:
+        with os.fdopen(os.dup(staged.fd), "wb") as file:
+            for chunk in archive.chunks(entry):
+                file.write(chunk)
+        staged.publish()
+    finally:
+        staged.discard()
 
 
 def _lay(archive: Reader, kind: str, name: str, paths: list[str], root: Path) -> None:
@@ -159,3 +189,21 @@ def _pieces(store: ma.Place, path: str) -> Iterator[bytes]:
             raise FileNotFoundError(path)
         yield data
         start += len(data)
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Tell what a bucket does not do from that a store is not in it.
+
+    Raises
+    ------
+    StackError
+        It does not answer, or refuses who asks; the library has tried again.
+    """
+    try:
+        yield
+    except ma.StoreCorrupt:
+        raise
+    except ma.ActivationsError as error:
+        said = str(error)
+        raise StackError(f"{said[0].upper()}{said[1:]}.", field=VARIABLE, remedy=REMEDY) from error

@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
-from mistudio_client.embedded import Layout, default_data_dir
+from mistudio_client.embedded import Layout, default_data_dir, read_connection
+from mistudio_client.errors import InvalidArgument
 
 from . import human
 from . import stack_view as view
+from .options import Service
 from .stack import AsJson, DataDir, reporting
 
 
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
+    ctx: typer.Context,
     path: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
     with_data: Annotated[
         bool, typer.Option("--with-data", help="Take the stores' activations along.")
@@ -34,6 +37,7 @@ def backup(
     from mistudio_client import backups
 
     with reporting(), view.Waiting(quiet=as_json) as waiting:
+        _require_here(ctx, data_dir)
         made = backups.backup(
             _layout(data_dir),
             path.absolute(),
@@ -72,7 +76,7 @@ def restore(
             return
         view.note(
             f"Restored what was saved at {found.made_at}: {found.datasets} datasets, "
-            f"{found.stores} stores. Start it with: mistudio up"
+            f"{found.stores} stores. Start it with: {_start(data_dir)}"
         )
         for key in found.missing_stores:
             view.note(f"The files of the store {key} are missing; its caches will say so.")
@@ -80,3 +84,24 @@ def restore(
 
 def _layout(data_dir: Path | None) -> Layout:
     return Layout.at(data_dir or default_data_dir())
+
+
+def _start(data_dir: Path | None) -> str:
+    return "mistudio up" if data_dir is None else f"mistudio up --data-dir {data_dir}"
+
+
+def _require_here(ctx: typer.Context, data_dir: Path | None) -> None:
+    """Refuse to save the stack of this machine where another's service is named."""
+    url = (ctx.find_object(Service) or Service()).url
+    servers = os.environ.get("DATABASE_URL") and os.environ.get("NATS_URL")
+    if url is None or data_dir is not None or servers:
+        return
+    connection = read_connection(_layout(data_dir).root)
+    if connection is None or connection.url != url.rstrip("/"):
+        raise InvalidArgument(
+            f"A backup is read from a stack's servers and directories, not from {url}.",
+            field="url",
+            reason="not_here",
+            remedy="Run it on that machine with --data-dir, or name its servers by DATABASE_URL "
+            "and NATS_URL.",
+        )

@@ -12,6 +12,12 @@ VARIABLE = "ACTIVATION_CACHE_DIR"
 PREFIX = "AWS_"
 """Of the variables by which the bucket is found and used; the extractor alone is told them."""
 
+REMEDY = (
+    f"Name a bucket that exists by {VARIABLE}=s3://bucket/prefix, its server by "
+    "AWS_ENDPOINT_URL (and AWS_ALLOW_HTTP=true for http), and who may list, read, write and "
+    "delete in it by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+)
+
 _SECONDS = 90
 _PROBE = """
 import sys
@@ -44,11 +50,6 @@ def require_bucket(url: str, environ: Mapping[str, str]) -> None:
     StackError
         When that does not work, with the reason.
     """
-    remedy = (
-        f"Name a bucket that exists by {VARIABLE}=s3://bucket/prefix, its server by "
-        "AWS_ENDPOINT_URL (and AWS_ALLOW_HTTP=true for http), and who may list, read, write and "
-        "delete in it by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-    )
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, url],
@@ -60,9 +61,9 @@ def require_bucket(url: str, environ: Mapping[str, str]) -> None:
         )
     except subprocess.TimeoutExpired:
         raise StackError(
-            f"The bucket of the activation stores took over {_SECONDS} s.", remedy=remedy
+            f"The bucket of the activation stores took over {_SECONDS} s.", remedy=REMEDY
         ) from None
     if done.returncode != 0:
         # The last line is a sentence of ours, or the type of what nobody foresaw.
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise StackError(f"{last[0].upper()}{last[1:]}.", remedy=remedy)
+        raise StackError(f"{last[0].upper()}{last[1:]}.", remedy=REMEDY)
