@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,14 +11,17 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import asyncpg
 import numpy as np
 import pytest
 
 import mistudio_activations
-from mistudio_client.embedded import EmbeddedStack
+from mistudio_client.embedded import EmbeddedStack, read_connection
+from mistudio_client.embedded.ports import PortBook
 from mistudio_testkit.models import ragged_texts, write_jsonl
 from mistudio_testkit.pages import blocks
 from mistudio_testkit.peers import peers_python
+from mistudio_testkit.servers import nats_server, postgres_server
 from mistudio_testkit.site import Site
 
 ROOT = Path(__file__).parents[2]
@@ -58,9 +62,9 @@ def env(stack: EmbeddedStack) -> dict[str, str]:
     }
 
 
-def follow(page: str, where: Path, env: Mapping[str, str]) -> None:
-    """Run the marked blocks of a page, one after the other, in one directory."""
-    found = [block for block in blocks(DOCS / page) if block.mark == "run"]
+def follow(page: str, where: Path, env: Mapping[str, str], mark: str = "run") -> None:
+    """Run the blocks of a page that bear the mark, one after the other, in one directory."""
+    found = [block for block in blocks(DOCS / page) if block.mark == mark]
     assert found
     for block in found:
         shell = ["bash", "-euo", "pipefail", "-c"]
@@ -122,3 +126,53 @@ def test_a_service_in_javascript_gives_commands_as_the_page_says(
     follow("how-to/commands.md", home, {**told, "PATH": os.pathsep.join([found, told["PATH"]])})
     listed = site.ask("GET", "/extractions", params={"model_id": model["id"]})
     assert [each["status"] for each in listed["extractions"]] == ["completed"]
+
+
+async def datasets_of(database_url: str) -> list[str]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return [row["name"] for row in await connection.fetch("SELECT name FROM datasets")]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.nightly("three stacks' servers, two of them with services")
+@pytest.mark.stack
+def test_a_stack_is_kept_and_put_back_as_the_page_says(home: Path, env: dict[str, str]) -> None:
+    page, port = "how-to/backup.md", PortBook(home / "ports.json").claim("gateway")
+    for name in ("MISTUDIO_URL", "MISTUDIO_TOKEN", "NATS_URL"):
+        env.pop(name)
+    env["MISTUDIO_DATA_DIR"] = str(home / "data")
+    with EmbeddedStack(home / "data") as stack:
+        site = Site(stack.url, stack.token)
+        dataset = site.upload(write_jsonl(home / "texts.jsonl", ragged_texts(12, seed=11)))
+        site.close()
+        named = {
+            "DATABASE_URL": stack.database_url,
+            "NATS_URL": stack.nats_url,
+            "DATASET_CACHE_DIR": str(stack.layout.datasets),
+        }
+        follow(page, home, {**env, **named}, "save")
+        follow(page, home, env)
+        assert not stack.is_alive()
+    with nats_server(home / "bus") as nats_url, postgres_server(home / "rows") as database_url:
+        named = {
+            "DATABASE_URL": database_url,
+            "NATS_URL": nats_url,
+            "DATASET_CACHE_DIR": str(home / "there"),
+        }
+        follow(page, home, {**env, **named}, "put back")
+        assert asyncio.run(datasets_of(database_url)) == ["texts"]
+    assert (home / "there" / dataset["fingerprint"] / "data.parquet").is_file()
+
+    (start,) = (block for block in blocks(DOCS / page) if block.mark == "start")
+    # The usual port may be somebody else's.
+    ran(["bash", "-euc", f"{start.code.strip()} --port {port}"], home, env)
+    try:
+        found = read_connection(home / "elsewhere")
+        assert found is not None
+        there = Site(found.url, found.token)
+        assert there.ask("GET", f"/datasets/{dataset['id']}") == dataset
+        there.close()
+    finally:
+        ran(["mistudio", "down", "--data-dir", str(home / "elsewhere")], home, env)
