@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from mistudio_testkit.faults import PATIENCE, hurry, kill
 from mistudio_testkit.fleet import Fleet
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.repeated import Work, captured_by, over, queue
+from mistudio_testkit.seeds import one_seed
 from mistudio_testkit.site import Frames, Site
 
 pytestmark = [
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.nightly("thirty kills and ten full disks"),
 ]
 
-SEED = int(os.environ.get("MISTUDIO_FAULT_SEED", secrets.randbelow(2**32)))
+SEED = one_seed()
 """Of every random point here; a failure names it, and it is taken from the environment."""
 
 MIB = 1024 * 1024

@@ -6,30 +6,19 @@ One file, so that its stack is started once.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from mistudio_testkit.nightly import NIGHTLY
 from mistudio_testkit.schedules.bed import Bed
 from mistudio_testkit.schedules.running import Runs
+from mistudio_testkit.seeds import seeds
 
 log = logging.getLogger(__name__)
 
 FEW, MANY = range(10), range(200)
-
-
-def seeds(few: range, many: range) -> range:
-    """Those of the environment, ``7`` or ``20-59``; else as many as there is time for."""
-    named = os.environ.get("MISTUDIO_FAULT_SEED")
-    if named is None:
-        return many if NIGHTLY else few
-    first, _, last = named.partition("-")
-    return range(int(first), int(last or first) + 1)
-
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
 
