@@ -31,7 +31,12 @@ class CacheTable:
         return str(await _SQL.insert_cache(self._connection, **columns))
 
     async def get(self, cache_id: str) -> CacheState | None:
-        return _ROWS.maybe(await _SQL.get_cache(self._connection, id=cache_id))
+        found = await self._select(id=cache_id)
+        return found[0] if found else None
+
+    async def of_store(self, store_key: str) -> list[CacheState]:
+        """Return the caches that show columns of a store."""
+        return await self._select(store_key=store_key)
 
     async def touch(self, cache_id: str, at: datetime) -> None:
         await _SQL.touch_cache(self._connection, id=cache_id, at=at)
@@ -49,8 +54,7 @@ class CacheTable:
         """Return one page, newest first, and the number of all."""
         chosen = {"model_id": model_id, "dataset_id": dataset_id}
         total = await _SQL.count_caches(self._connection, **chosen)
-        rows = _SQL.list_caches(self._connection, **chosen, limit=limit, offset=offset)
-        return [_ROWS.read(row) async for row in rows], total
+        return await self._select(**chosen, limit=limit, offset=offset), total
 
     async def delete(self, cache_id: str) -> bool:
         """Delete a cache; False when it is gone."""
@@ -76,3 +80,24 @@ class CacheTable:
         """Return id and last use of the cache not used for longest whose store nobody needs now."""
         row = await _SQL.least_recently_used(self._connection)
         return None if row is None else (row["id"], row["last_accessed_at"])
+
+    async def _select(
+        self,
+        *,
+        id: str | None = None,
+        store_key: str | None = None,
+        model_id: str | None = None,
+        dataset_id: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[CacheState]:
+        rows = _SQL.list_caches(
+            self._connection,
+            id=id,
+            store_key=store_key,
+            model_id=model_id,
+            dataset_id=dataset_id,
+            limit=limit,
+            offset=offset,
+        )
+        return [_ROWS.read(row) async for row in rows]

@@ -13,23 +13,6 @@ ON CONFLICT ON CONSTRAINT activation_caches_one_view
 DO UPDATE SET last_accessed_at = excluded.last_accessed_at
 RETURNING id;
 
--- name: get_cache^
-SELECT
-    activation_caches.*,
-    stores.storage_path,
-    stores.checked,
-    NOT EXISTS (
-        SELECT FROM unnest(activation_caches.hook_points) AS shown (name)
-        WHERE NOT EXISTS (
-            SELECT FROM store_columns
-            WHERE store_columns.store_key = activation_caches.store_key
-                AND store_columns.hook_point = shown.name
-                AND store_columns.rows_considered >= activation_caches.rows_considered
-        )
-    ) AS complete
-FROM activation_caches JOIN stores USING (store_key)
-WHERE id = :id;
-
 -- name: touch_cache!
 UPDATE activation_caches SET last_accessed_at = :at WHERE id = :id;
 
@@ -41,6 +24,7 @@ JOIN store_columns ON store_columns.store_key = activation_caches.store_key
 WHERE activation_caches.id = :id;
 
 -- name: list_caches
+-- A null selects nothing by what it stands for.
 SELECT
     activation_caches.*,
     stores.storage_path,
@@ -55,7 +39,9 @@ SELECT
         )
     ) AS complete
 FROM activation_caches JOIN stores USING (store_key)
-WHERE (:model_id::text IS NULL OR model_id = :model_id)
+WHERE (:id::text IS NULL OR id = :id)
+    AND (:store_key::text IS NULL OR store_key = :store_key)
+    AND (:model_id::text IS NULL OR model_id = :model_id)
     AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
 ORDER BY created_at DESC, id
 LIMIT :limit OFFSET :offset;
