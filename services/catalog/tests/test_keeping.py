@@ -165,8 +165,11 @@ async def only_one_store_lies_there(
     await until(looked)
     there, missing = await cache(world, here), await cache(world, gone)
     assert (there.status, missing.status) == (CacheStatus.READY, CacheStatus.MISSING)
+    for each in (there, missing):
+        await world.event(subjects.CACHE_CHECKED, cache_id=each.id, status=each.status.value)
     assert there.storage_path == f"/moved/{there.store_key}"
     assert (await world.extraction(here.extraction_id)).storage_path == there.storage_path
+    assert missing.rows_considered is not None, "so that the same can be asked for again"
     again = await world.request(gone.model_id, gone.dataset_id, [0])
     assert not again.cached, "what is missing answers no request"
 

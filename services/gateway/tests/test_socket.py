@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from mistudio_contracts import events, views
 from mistudio_contracts.errors import ErrorBody, ErrorCode, ServiceUnavailable
-from mistudio_contracts.states import ExtractionStatus, ModelStatus, Scope
+from mistudio_contracts.states import CacheStatus, ExtractionStatus, ModelStatus, Scope
 from mistudio_contracts.subjects import RPC_EXTRACTION_LIST, RPC_MODEL_LIST
 from mistudio_gateway import transport
 from mistudio_gateway.handlers import session
@@ -139,6 +139,8 @@ async def test_a_client_hears_what_it_selected(gateway, catalog, kit):
         await catalog.publish(registered("m_2"))
         sequence = await catalog.publish(events.CacheEvicted(cache_id="act_1", freed_bytes=1))
         assert (await listener.next())["id"] == sequence
+        await catalog.publish(events.CacheChecked(cache_id="act_2", status=CacheStatus.MISSING))
+        assert (await listener.next())["data"]["status"] == "missing"
 
 
 async def test_a_client_may_change_its_mind_as_often_as_it_likes(gateway, catalog, kit):

@@ -6,7 +6,14 @@ from pydantic import Field
 
 from .base import Identifier, Message, Percent, UtcDatetime, utcnow
 from .errors import ErrorBody
-from .states import DatasetStatus, ExtractionStatus, LoadStage, ModelStatus, Quantization
+from .states import (
+    CacheStatus,
+    DatasetStatus,
+    ExtractionStatus,
+    LoadStage,
+    ModelStatus,
+    Quantization,
+)
 
 
 class Event(Message):
@@ -148,6 +155,13 @@ class ExtractionCancelled(ExtractionEvent):
 class CacheEvicted(Event):
     cache_id: Identifier
     freed_bytes: int
+
+
+class CacheChecked(Event):
+    """An extractor has looked, after a restore, whether the files of a cache lie there."""
+
+    cache_id: Identifier
+    status: CacheStatus
 
 
 class DeviceStatus(Event):

@@ -28,6 +28,7 @@ FRAME_TYPES: dict[str, str] = {
     "extraction.failed": "extraction:failed",
     "extraction.cancelled": "extraction:cancelled",
     "cache.evicted": "cache:evicted",
+    "cache.checked": "cache:checked",
     "device.status": "device:status",
     "command.refused": "command:refused",
 }

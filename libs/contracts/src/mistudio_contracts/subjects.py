@@ -261,6 +261,9 @@ EXTRACTION_CANCELLED = _s(
     "extraction.cancelled", Kind.EVENT, e.ExtractionCancelled, _OUT, "It was cancelled."
 )
 CACHE_EVICTED = _s("cache.evicted", Kind.EVENT, e.CacheEvicted, _OUT, "A cache is deleted.")
+CACHE_CHECKED = _s(
+    "cache.checked", Kind.EVENT, e.CacheChecked, _OUT, "Its files were looked for after a restore."
+)
 DEVICE_STATUS = _s("device.status", Kind.EVENT, e.DeviceStatus, _OUT, "A device changed.")
 COMMAND_REFUSED = _s(
     "command.refused", Kind.EVENT, e.CommandRefused, _OUT, "A bus command was refused."

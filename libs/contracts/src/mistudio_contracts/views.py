@@ -159,6 +159,9 @@ class Cache(Value):
     storage_path: str
     dtype: Dtype
     tokenization: Tokenization
+    rows_considered: int | None = Field(
+        default=None, description="How many of the dataset's rows it covers, from the first on."
+    )
     sample_count: int
     token_count: int
     layer_indices: list[int]

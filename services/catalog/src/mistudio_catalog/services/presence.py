@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from mistudio_catalog.domain.cache import Store
+from mistudio_catalog.domain.cache import CacheState, Store
+from mistudio_catalog.domain.outgoing import Effects, Outgoing
+from mistudio_contracts import events, subjects
 from mistudio_contracts.rpc import CheckStoreRequest, StoreCheck
 
 from .context import Context
@@ -44,7 +46,20 @@ class Presence:
         async with self._context.database.transaction() as tx:
             await tx.stores.lock(store.store_key)
             noted = await tx.stores.check(store.store_key, there.storage_path, missing)
+            if noted:
+                await tx.send(self._told(await tx.caches.of_store(store.store_key)))
         if noted and missing:
             log.warning(
                 "Columns are missing.", extra={"store": store.store_key, "columns": len(missing)}
             )
+
+    def _told(self, caches: Sequence[CacheState]) -> Effects:
+        now = self._context.now()
+        return tuple(
+            Outgoing(
+                subjects.CACHE_CHECKED,
+                events.CacheChecked(cache_id=each.id, status=each.status, timestamp=now),
+                each.id,
+            )
+            for each in caches
+        )

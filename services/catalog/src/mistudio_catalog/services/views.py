@@ -134,6 +134,7 @@ def cache(state: CacheState, columns: Sequence[ColumnSummary] = ()) -> views.Cac
         storage_path=state.storage_path,
         dtype=state.dtype,
         tokenization=state.tokenization,
+        rows_considered=state.rows_considered,
         sample_count=state.sample_count,
         token_count=state.token_count,
         layer_indices=layers(state.hook_points),

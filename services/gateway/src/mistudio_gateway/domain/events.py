@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mistudio_contracts import frames
 from mistudio_contracts.events import (
+    CacheChecked,
     CacheEvicted,
     CommandRefused,
     DatasetDeleted,
@@ -98,7 +99,7 @@ class Interest:
             return self._datasets is None or event.dataset_id in self._datasets
         if isinstance(event, DeviceStatus):
             return self._devices
-        if isinstance(event, CacheEvicted):
+        if isinstance(event, CacheEvicted | CacheChecked):
             return self.any_extraction
         if isinstance(event, CommandRefused):
             return self._wants_refusal(event)
