@@ -93,8 +93,11 @@ export class LiveConnection {
     this.replayedUpto = newest;
     this.stopPolling();
     liveness("live");
-    if (this.last === null) this.knownUpto = newest;
-    if (this.last === null || frame.data.gap === true) this.last = newest;
+    // After a gap the rows are read anew; of a stream that was made anew the ids begin below.
+    if (this.last === null || frame.data.gap === true) {
+      this.knownUpto = newest;
+      this.last = newest;
+    }
     // Read only now that events are followed: what changes from here on is heard.
     void this.first.then(refreshAll);
   }
