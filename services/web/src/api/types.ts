@@ -13,6 +13,7 @@ export type DatasetStatus = Schemas["DatasetStatus"];
 export type Extraction = Schemas["Extraction"];
 export type ExtractionStatus = Schemas["ExtractionStatus"];
 export type Cache = Schemas["Cache"];
+export type CacheStatus = Schemas["CacheStatus"];
 export type Device = Schemas["Device"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Scope = Schemas["Scope"];

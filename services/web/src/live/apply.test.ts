@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Frame } from "@/api/types";
+import type { Frame, FrameOf } from "@/api/types";
 import { put, useEntities } from "@/state/entities";
 import { cache, extraction, model } from "@/testing/rows";
 import { apply } from "./apply";
@@ -33,6 +33,23 @@ const ready: Frame = {
     task_id: "task_1",
     memory_usage_bytes: 500_000_000,
     load_time_seconds: 2.5,
+  },
+};
+const completed: FrameOf<"extraction:completed"> = {
+  id: 9,
+  type: "extraction:completed",
+  data: {
+    timestamp: AT,
+    extraction_id: "ext_1",
+    model_id: "m_gpt2_1",
+    status: "completed",
+    cache_id: "act_1",
+    cached: false,
+    storage_path: "activations/0123456789abcdef",
+    file_size_bytes: 1,
+    total_samples: 1,
+    total_tokens: 1,
+    extraction_time_seconds: 1,
   },
 };
 const deleted: Frame = {
@@ -90,5 +107,20 @@ describe("frames into the store", () => {
     const before = useEntities.getState().models.m_other_2;
     apply([progress(10)]);
     expect(useEntities.getState().models.m_other_2).toBe(before);
+  });
+
+  test("what was looked for says what was found, and is read again where it lies", () => {
+    put("caches", [cache({ status: "unchecked" })]);
+    const data = { timestamp: AT, cache_id: "act_1", status: "missing" } as const;
+    const stale = apply([{ id: 9, type: "cache:checked", data }]);
+    expect(useEntities.getState().caches.act_1?.status).toBe("missing");
+    expect(stale.get("caches")).toEqual(new Set(["act_1"]));
+  });
+
+  test("what was captured again may be back in other caches too", () => {
+    put("caches", [cache({ status: "missing" }), cache({ id: "act_2" })]);
+    const data = { ...completed.data, cache_id: "act_3" };
+    const stale = apply([{ ...completed, data }]);
+    expect(stale.get("caches")).toEqual(new Set(["act_1", "act_3"]));
   });
 });

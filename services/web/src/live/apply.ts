@@ -52,6 +52,11 @@ class Draft {
     for (const [id, row] of Object.entries(table)) if (unwanted(row)) this.bury(kind, id);
   }
 
+  readWhere<K extends Kind>(kind: K, wanted: (row: Kinds[K]) => boolean): void {
+    const table = (this.copies[kind] ?? this.state[kind]) as Record<string, Kinds[K]>;
+    for (const [id, row] of Object.entries(table)) if (wanted(row)) this.read(kind, id);
+  }
+
   load(progress: LoadProgress): void {
     this.writable("loads")[progress.model_id] = progress;
   }
@@ -160,6 +165,13 @@ function step(draft: Draft, frame: Frame): void {
     }
     case "extraction:completed":
       draft.read("extractions", frame.data.extraction_id);
+      draft.read("caches", frame.data.cache_id);
+      // What was captured again is back in every cache that shows it.
+      draft.readWhere("caches", (cache) => cache.status === "missing");
+      break;
+    case "cache:checked":
+      draft.patch("caches", frame.data.cache_id, { status: frame.data.status });
+      // Where it lies may be another place than before.
       draft.read("caches", frame.data.cache_id);
       break;
     case "cache:evicted":

@@ -109,6 +109,7 @@ export function cache(change: Partial<Cache> = {}): Cache {
     storage_path: "activations/0123456789abcdef",
     dtype: "float32",
     tokenization: extraction().tokenization,
+    rows_considered: 512,
     sample_count: 512,
     token_count: 12_780,
     layer_indices: [0, 6, 11],

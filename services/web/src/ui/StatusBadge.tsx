@@ -3,13 +3,14 @@ import {
   CircleCheck,
   CircleDashed,
   CircleSlash,
+  CircleX,
   Clock,
   LoaderCircle,
 } from "lucide-react";
-import type { DatasetStatus, ExtractionStatus, ModelStatus } from "@/api/types";
+import type { CacheStatus, DatasetStatus, ExtractionStatus, ModelStatus } from "@/api/types";
 import classes from "./StatusBadge.module.css";
 
-type Status = ModelStatus | DatasetStatus | ExtractionStatus;
+type Status = ModelStatus | DatasetStatus | ExtractionStatus | CacheStatus;
 
 const LOOKS: Record<Status, { tone: string; icon: typeof Clock; turns?: true }> = {
   pending: { tone: "idle", icon: CircleDashed },
@@ -22,6 +23,8 @@ const LOOKS: Record<Status, { tone: string; icon: typeof Clock; turns?: true }> 
   extracting: { tone: "busy", icon: LoaderCircle, turns: true },
   completed: { tone: "good", icon: CircleCheck },
   cancelled: { tone: "idle", icon: CircleSlash },
+  unchecked: { tone: "waiting", icon: Clock },
+  missing: { tone: "bad", icon: CircleX },
 };
 
 /** A status in its colour, its icon and its word. Plain elements: a list has hundreds of them. */

@@ -1,13 +1,14 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { HttpResponse, http } from "msw";
 import { Route, Routes, useLocation } from "react-router";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Cache, Schemas } from "@/api/types";
+import { patch } from "@/state/entities";
 import { expectAccessible } from "@/testing/axe";
 import { gateway, refusal } from "@/testing/gateway";
 import { draw, signedIn } from "@/testing/render";
-import { cache, dataset, model } from "@/testing/rows";
+import { cache, dataset, extraction, model } from "@/testing/rows";
 import { hold } from "@/testing/store";
 import ActivationView from "./ActivationView";
 import { useDirection } from "./look";
@@ -122,6 +123,73 @@ describe("a cache", () => {
     );
     expect(await screen.findByRole("heading", { name: "There is no such cache" })).toBeVisible();
     await expectAccessible();
+  });
+});
+
+describe("a cache whose files are missing", () => {
+  test("says so in place of what it holds, without a barrier", async () => {
+    open("", { status: "missing" });
+    expect(await screen.findByText("Its files are missing")).toBeVisible();
+    expect(screen.getByText("missing")).toBeVisible();
+    expect(screen.queryByRole("tab")).toBeNull();
+    await expectAccessible();
+  });
+
+  test("is asked for again as it was, and is back when that has ended", async () => {
+    const asked: unknown[] = [];
+    server.use(
+      http.post("*/api/models/m_gpt2_1/extract-activations", async ({ request }) => {
+        const body = (await request.json()) as { extraction_id: string };
+        asked.push(body);
+        return HttpResponse.json(
+          {
+            extraction_id: body.extraction_id,
+            model_id: "m_gpt2_1",
+            status: "queued",
+            cached: false,
+            cache_id: null,
+          },
+          { status: 202 },
+        );
+      }),
+      http.get("*/api/extractions/:id", ({ params }) =>
+        HttpResponse.json(extraction({ extraction_id: String(params.id) })),
+      ),
+    );
+    open("", { status: "missing", rows_considered: 600 });
+    await user.click(await screen.findByRole("button", { name: "Extract again" }));
+    expect(await screen.findByRole("link", { name: "Follow it" })).toHaveAttribute(
+      "href",
+      "/models/m_gpt2_1/extractions",
+    );
+    expect(screen.getByRole("button", { name: "Extract again" })).toBeDisabled();
+    expect(asked).toMatchObject([
+      {
+        dataset_id: "ds_prose_1",
+        hook_points: cache().hook_points,
+        dtype: "float32",
+        sample_count: 600,
+      },
+    ]);
+    const found = cache({ columns: cache().hook_points.map((name) => column(name)) });
+    server.use(http.get("*/api/activations/act_1", () => HttpResponse.json(found)));
+    act(() => patch("caches", "act_1", { status: "ready" }));
+    expect(await screen.findByRole("tab", { name: "Statistics" })).toBeVisible();
+    expect(screen.queryByText("Its files are missing")).toBeNull();
+  });
+
+  test("can only be deleted when its dataset is gone", async () => {
+    open("", { status: "missing", dataset_id: null });
+    expect(await screen.findByText(/nobody can capture it again/)).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Extract again" })).toBeNull();
+    await user.click(screen.getByRole("button", { name: "Delete…" }));
+    expect(await screen.findByRole("dialog", { name: "Delete this cache?" })).toBeVisible();
+  });
+
+  test("is waited for while nobody has looked", async () => {
+    open("", { status: "unchecked" });
+    expect(await screen.findByText("Its files are being looked for")).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Extract again" })).toBeNull();
   });
 });
 

@@ -13,6 +13,8 @@ import { bytes, count } from "@/ui/format";
 import { shortHookPoints } from "@/ui/hookPoints";
 import { Page } from "@/ui/Page";
 import { PageSkeleton } from "@/ui/PageSkeleton";
+import { StatusBadge } from "@/ui/StatusBadge";
+import { Absent } from "./Absent";
 import { lookOf } from "./look";
 import { Norms } from "./Norms";
 import { Samples } from "./Samples";
@@ -31,8 +33,9 @@ const TABS = [
 /** One cache, to be looked into. */
 export default function ActivationView() {
   const { cacheId = "" } = useParams();
-  // What was deleted leaves the list, and is then asked for again and found to be gone.
-  const listed = useEntities((state) => cacheId in state.caches);
+  // What was deleted leaves the list, and is then asked for again and found to be gone; so is one
+  // whose files have been found, or captured again.
+  const listed = useEntities((state) => state.caches[cacheId]?.status ?? null);
   const { data, error, refetch } = useQuery({
     queryKey: ["cache", cacheId, listed],
     queryFn: () => readCache(cacheId),
@@ -53,18 +56,14 @@ export default function ActivationView() {
 
 function View({ cache }: { cache: Cache }) {
   const { "*": rest = "" } = useParams();
-  const [query] = useSearchParams();
-  const navigate = useNavigate();
   const model = useEntities((state) => state.models[cache.model_id]?.name ?? cache.model_id);
   const dataset = useEntities((state) =>
     cache.dataset_id === null
       ? "a dataset that is gone"
       : (state.datasets[cache.dataset_id]?.name ?? cache.dataset_id),
   );
-  const base = `/activations/${cache.id}`;
   const here = TABS.find(({ path }) => path === rest);
-  if (!here) return <Navigate to={`${base}/statistics`} replace />;
-  const Panel = here.panel;
+  if (!here) return <Navigate to={`/activations/${cache.id}/statistics`} replace />;
   return (
     <Page
       title={`${model} over ${dataset}`}
@@ -87,29 +86,44 @@ function View({ cache }: { cache: Cache }) {
           <span>
             captured <Ago at={cache.created_at} />
           </span>
+          {cache.status !== "ready" && <StatusBadge status={cache.status} />}
           <Code>{cache.id}</Code>
         </Group>
       }
     >
-      <Tabs
-        value={here.path}
-        onChange={(path) => navigate({ pathname: `${base}/${path}`, search: `${lookOf(query)}` })}
-        keepMounted={false}
-      >
-        <Tabs.List mb="md">
-          {TABS.map(({ path, label, icon: Icon }) => (
-            <Tabs.Tab key={path} value={path} leftSection={<Icon size={16} aria-hidden />}>
-              {label}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-        {TABS.map(({ path }) => (
-          <Tabs.Panel key={path} value={path}>
-            <Panel cache={cache} />
-          </Tabs.Panel>
-        ))}
-      </Tabs>
+      {cache.status === "ready" ? (
+        <Look cache={cache} path={here.path} />
+      ) : (
+        <Absent cache={cache} />
+      )}
     </Page>
+  );
+}
+
+/** What there is to be seen of a cache, a tab each. */
+function Look({ cache, path: here }: { cache: Cache; path: string }) {
+  const [query] = useSearchParams();
+  const navigate = useNavigate();
+  const base = `/activations/${cache.id}`;
+  return (
+    <Tabs
+      value={here}
+      onChange={(path) => navigate({ pathname: `${base}/${path}`, search: `${lookOf(query)}` })}
+      keepMounted={false}
+    >
+      <Tabs.List mb="md">
+        {TABS.map(({ path, label, icon: Icon }) => (
+          <Tabs.Tab key={path} value={path} leftSection={<Icon size={16} aria-hidden />}>
+            {label}
+          </Tabs.Tab>
+        ))}
+      </Tabs.List>
+      {TABS.map(({ path, panel: Panel }) => (
+        <Tabs.Panel key={path} value={path}>
+          <Panel cache={cache} />
+        </Tabs.Panel>
+      ))}
+    </Tabs>
   );
 }
 

@@ -58,6 +58,15 @@ describe("the caches", () => {
     ).toBeVisible();
   });
 
+  test("whose files are missing say so, and what to do", async () => {
+    open([ROWS[0], { ...ROWS[1], status: "missing" }]);
+    const [badge] = screen.getAllByText("missing");
+    expect(screen.getAllByText("missing")).toHaveLength(1);
+    await user.hover(badge as HTMLElement);
+    expect(await screen.findByText(/extract again, or delete it/)).toBeVisible();
+    await expectAccessible();
+  });
+
   test("where there are none say how to get one, for a terminal too", async () => {
     open([]);
     expect(screen.getByRole("heading", { name: "No activations yet" })).toBeVisible();

@@ -8,9 +8,15 @@ import { Ago } from "@/ui/Ago";
 import { bytes, count } from "@/ui/format";
 import { shortHookPoints } from "@/ui/hookPoints";
 import { type ListColumn, ListTable } from "@/ui/ListTable";
+import { StatusBadge } from "@/ui/StatusBadge";
 
 /** Where Mantine's `md` begins, in pixels: below it the dataset stands under the model. */
 const MEDIUM = 992;
+
+const MEANING = {
+  unchecked: "An extractor is to look for its files after a restore",
+  missing: "Its files did not come along with a restore: extract again, or delete it",
+} as const;
 
 type Names = Readonly<Record<string, ModelSummary | Dataset>>;
 
@@ -33,9 +39,18 @@ export function CachesTable({ caches, onDelete }: Props) {
       sortBy: modelOf,
       render: (cache) => (
         <div style={{ whiteSpace: "nowrap" }}>
-          <Anchor component={Link} to={`/activations/${cache.id}`} fw={600} size="sm">
-            {modelOf(cache)}
-          </Anchor>
+          <Group gap="xs" wrap="nowrap">
+            <Anchor component={Link} to={`/activations/${cache.id}`} fw={600} size="sm">
+              {modelOf(cache)}
+            </Anchor>
+            {cache.status !== "ready" && (
+              <Tooltip label={MEANING[cache.status]}>
+                <span>
+                  <StatusBadge status={cache.status} />
+                </span>
+              </Tooltip>
+            )}
+          </Group>
           <Text size="xs" c="dimmed" hiddenFrom="md">
             over {datasetOf(cache)}
           </Text>

@@ -60,6 +60,8 @@ const WORDS: Partial<Record<Happening["type"], (data: Record<string, unknown>) =
   "extraction:failed": () => "failed",
   "extraction:cancelled": () => "was cancelled",
   "cache:evicted": (data) => `was deleted: ${bytes(data.freed_bytes as number)} freed`,
+  "cache:checked": ({ status }) =>
+    status === "missing" ? "misses files after a restore" : "was found after a restore",
   "device:status": (data) =>
     data.online
       ? `has ${bytes(data.memory_used_bytes as number)} of ${bytes(data.memory_budget_bytes as number)} in use`
