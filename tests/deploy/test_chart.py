@@ -26,6 +26,7 @@ OTHERWISE: Manifest = {
     "catalog": {"replicas": 2},
     "otlpEndpoint": "http://collector:4318",
     "data": {"existingClaim": "there"},
+    "nats": {"streamReplicas": 3},
 }
 
 
@@ -84,6 +85,7 @@ def test_kubernetes_takes_every_manifest(values: Manifest) -> None:
         ({"pool": "Not A Pool"}, "/pool"),
         ({"gateway": {"ingress": {"enabled": True}}}, "/gateway/ingress/host"),
         ({"bucket": {"url": "https://bucket"}}, "/bucket/url"),
+        ({"nats": {"streamReplicas": 2}}, "/nats/streamReplicas"),
         ({"extractors": {}}, "extractors"),
     ],
 )
@@ -130,6 +132,16 @@ def test_each_service_is_a_user_of_the_bus_by_itself(
         assert env["NATS_URL"]["valueFrom"]["secretKeyRef"]["key"] == f"nats-{user}"
         assert ("DATABASE_URL" in env) == (name in ("catalog", "setup")), name
         assert ("JWT_SECRET_KEY" in env) == (name == "gateway"), name
+
+
+def test_as_many_servers_keep_each_message_as_the_values_say(
+    usual: dict[tuple[str, str], Manifest], otherwise: dict[tuple[str, str], Manifest]
+) -> None:
+    for manifests, replicas in ((usual, "1"), (otherwise, "3")):
+        (container,) = pods(manifests)["setup"]["containers"]
+        assert "python -m mistudio_servicekit provision" in container["command"][-1]
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        assert env["MISTUDIO_STREAM_REPLICAS"] == replicas
 
 
 def test_what_a_service_is_told_is_what_it_reads(
