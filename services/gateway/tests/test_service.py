@@ -9,10 +9,12 @@ import sys
 
 import httpx
 import pytest
+import uvicorn
 from pydantic import ValidationError
 
 from mistudio_gateway.config import GatewaySettings
 from mistudio_gateway.factory import create_app
+from mistudio_gateway.main import server_options
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "JWT_SECRET_KEY": "x" * 32}
 
@@ -42,6 +44,27 @@ def test_the_document_needs_no_environment_and_declares_every_answer(monkeypatch
     assert "security" not in by_ticket
     ids = [operation["operationId"] for _, _, operation in operations]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "scheme", "told"),
+    [
+        ("127.0.0.1", "https", "max-age=31536000"),
+        ("127.0.0.1", "http", None),
+        ("203.0.113.7", "https", None),
+    ],
+    ids=["by https", "by http", "says one whom nobody trusts"],
+)
+async def test_browsers_that_came_by_https_come_by_nothing_else(monkeypatch, proxy, scheme, told):
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    config = uvicorn.Config(create_app(GatewaySettings.ephemeral()), **server_options())
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=(proxy, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.get("/health/live", headers={"X-Forwarded-Proto": scheme})
+    assert answer.status_code == 200
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers.get("Strict-Transport-Security") == told
 
 
 def test_a_short_secret_is_refused():

@@ -35,6 +35,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
+OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+"""For a year a browser comes by https alone. Of this host: others of its domain are not ours."""
 
 
 class Observed:
@@ -95,7 +97,9 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Trace-Id"] = scope[KEY]
-                for name, value in SECURITY_HEADERS.items():
+                # As a browser came: uvicorn takes the scheme from proxies that it trusts.
+                secure = OVER_TLS if scope["scheme"] == "https" else {}
+                for name, value in (SECURITY_HEADERS | secure).items():
                     headers.setdefault(name, value)
             elif message["type"] == "http.response.body":
                 sent += len(message.get("body", b""))
