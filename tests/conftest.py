@@ -69,7 +69,10 @@ def stack(
 
 @pytest.fixture(scope="package")
 def site(stack: EmbeddedStack) -> Iterator[Site]:
-    """A client with every scope."""
+    """A client with every scope.
+
+    Where ``stack`` is another, conftest.py imports this: one fixture is of one stack at a time.
+    """
     opened = Site(stack.url, stack.token)
     yield opened
     opened.close()

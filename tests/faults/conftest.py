@@ -11,6 +11,9 @@ from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.faults import Undisturbed
 from mistudio_testkit.models import make_model
 from mistudio_testkit.site import Site
+from tests.conftest import site
+
+__all__ = ["site"]
 
 
 @pytest.fixture(scope="package")
@@ -19,13 +22,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_root: Path) -> Iterat
     env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "SHARD_TOKENS": "1500"}
     with EmbeddedStack(tmp_path_factory.mktemp("faults"), allow=[models_root], env=env) as running:
         yield running
-
-
-@pytest.fixture(scope="package")
-def site(stack: EmbeddedStack) -> Iterator[Site]:
-    opened = Site(stack.url, stack.token)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,9 @@ import pytest
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.hub import FakeHub
-from mistudio_testkit.site import Site
+from tests.conftest import site
+
+__all__ = ["site"]
 
 SERVICES = ("gateway", "catalog", "loader", "extractor")
 
@@ -47,13 +49,6 @@ def stack(
     env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "HF_ENDPOINT": hub.url}
     with EmbeddedStack(tmp_path_factory.mktemp("fuzz"), allow=[models_root], env=env) as running:
         yield running
-
-
-@pytest.fixture(scope="package")
-def site(stack: EmbeddedStack) -> Iterator[Site]:
-    opened = Site(stack.url, stack.token)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from playwright.sync_api import Browser, expect
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.browser import chromium_browser
 from mistudio_testkit.chromium import Chromium, find_chromium
-from mistudio_testkit.site import Site
+from tests.conftest import site
 
 from .windows import Windows
+
+__all__ = ["site"]
 
 ROOT = Path(__file__).parents[2]
 NODE = (str(ROOT / "deploy" / "dev" / "node"),)
@@ -56,13 +58,6 @@ def stack(
     }
     with EmbeddedStack(tmp_path_factory.mktemp("web"), allow=[models_root], env=env) as running:
         yield running
-
-
-@pytest.fixture(scope="package")
-def site(stack: EmbeddedStack) -> Iterator[Site]:
-    opened = Site(stack.url, stack.token)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
