@@ -113,7 +113,8 @@ function UserMenu() {
   const signOut = useSession((session) => session.signOut);
   if (!who) return null;
   return (
-    <Menu position="bottom-end" width={240}>
+    // In a menu nothing but its items may be focused.
+    <Menu position="bottom-end" width={240} withInitialFocusPlaceholder={false}>
       <Menu.Target>
         <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`Account: ${who.subject}`}>
           <CircleUser size={20} aria-hidden />
