@@ -87,7 +87,7 @@ def test_a_load_is_one_trace_from_the_click_to_ready(
     with site.frames(models=[model["id"]]) as frames:
         site.ask("POST", path, json={}, headers=click.headers)
         frames.until("model:ready", model_id=model["id"])
-    click.wait_for("publish model.ready", "bring in", "verifying")
+    click.wait_for("publish model.ready", "bring in", "quantizing")
 
     assert click.way_to("publish model.ready") == [
         "gateway: POST /api/models/{model_id}/load",

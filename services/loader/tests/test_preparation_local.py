@@ -266,10 +266,8 @@ def test_a_file_that_changes_under_our_hands_is_not_prepared(
 def test_stages_come_in_order(prepare: Any, checkpoint: Any) -> None:
     prepare(checkpoint(), quantization=Quantization.BF16)
     overall = [step.overall for step in prepare.steps]
-    assert list(dict.fromkeys(s.stage.value for s in prepare.steps)) == [
-        "resolving",
-        "verifying",
-        "quantizing",
-    ]
+    # Their checksums come about while they are copied: nothing is verified before.
+    stages = [step.stage.value for step in prepare.steps]
+    assert list(dict.fromkeys(stages)) == ["resolving", "quantizing"]
     assert overall == sorted(overall)
     assert overall[-1] == 85.0

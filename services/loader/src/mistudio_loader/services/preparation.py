@@ -146,7 +146,7 @@ class Preparation:
     def _from_directory(
         self, checkpoint: LocalCheckpoint, inspection: Inspection, small: dict[str, bytes]
     ) -> Prepared:
-        self._tell(Step(LoadStage.VERIFYING, "Looking for an artifact of the same files."))
+        self._tell(Step(LoadStage.RESOLVING, "Looking for an artifact of the same files."))
         directory, names = checkpoint.directory, inspection.selection.weights
         stamps = {name: Stamp.of(directory / name) for name in names}
         digests = {name: self._digests.get(directory / name) for name in names}
