@@ -19,9 +19,12 @@ from mistudio_contracts.subjects import Subject
 from mistudio_servicekit.app import ServiceApp
 from mistudio_servicekit.bus import Publisher, create_broker
 from mistudio_servicekit.lifecycle import Life
-from mistudio_servicekit.provision import provision
 from mistudio_servicekit.settings import ServiceSettings
 from mistudio_servicekit.testing import running
+from mistudio_testkit.fixtures import provisioned_store
+from mistudio_testkit.servers import begin_with
+
+__all__ = ["provisioned_store"]
 
 DEADLINE = 20.0
 
@@ -83,18 +86,26 @@ def load(model_id: str = "m_one") -> LoadModel:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    """A server that the test may kill and start again on the same port and store."""
+def empty_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A server with nothing in it."""
     found = NatsServer(tmp_path / "nats")
     found.start()
     yield found
-    found.stop()
+    found.kill()
+
+
+@pytest.fixture
+def server(tmp_path: Path, provisioned_store: Path) -> Iterator[NatsServer]:
+    """A provisioned server that the test may kill and start again on the same port and store."""
+    found = begin_with(NatsServer(tmp_path / "nats"), provisioned_store)
+    found.start()
+    yield found
+    found.kill()
 
 
 @pytest_asyncio.fixture
 async def bus(server: NatsServer) -> AsyncIterator[Bus]:
     """A provisioned bus."""
-    await provision(server.url, ["default"])
 
     async def quiet(error: Exception) -> None:
         """Tests break the connection on purpose."""

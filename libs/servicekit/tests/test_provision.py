@@ -182,20 +182,23 @@ def test_a_cluster_is_named_by_all_its_servers() -> None:
     assert servers_of("nats://a:1, nats://b:2,") == ["nats://a:1", "nats://b:2"]
 
 
-async def test_more_replicas_than_servers_are_refused_by_name(server: NatsServer) -> None:
+async def test_more_replicas_than_servers_are_refused_by_name(empty_server: NatsServer) -> None:
     with pytest.raises(MiStudioError) as caught:
-        await provision(server.url, ("default",), replicas=3)
+        await provision(empty_server.url, ("default",), replicas=3)
     assert caught.value.details["name"] == "COMMANDS"
 
 
-async def test_the_command_provisions(server: NatsServer) -> None:
+async def test_the_command_provisions(empty_server: NatsServer) -> None:
     command = ["-m", "mistudio_servicekit", "provision", "--pools", "default,lab"]
     for _ in range(2):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, env={"NATS_URL": server.url}, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            *command,
+            env={"NATS_URL": empty_server.url},
+            stdout=asyncio.subprocess.PIPE,
         )
         await process.communicate()
         assert process.returncode == 0
-    client = await nats.connect(server.url)
+    client = await nats.connect(empty_server.url)
     await client.jetstream().consumer_info("WORK", "extractor-work-lab-extraction-shard")
     await client.close()

@@ -60,8 +60,8 @@ async def test_an_entity_id_cannot_forge_a_header(bus: Bus, publisher: Publisher
     assert (kept.headers or {})["ce-source"] == "gateway"
 
 
-async def test_without_a_stream_nothing_is_lost_in_silence(server: NatsServer) -> None:
-    broker = create_broker(ServiceSettings(nats_url=server.url), "gateway")
+async def test_without_a_stream_nothing_is_lost_in_silence(empty_server: NatsServer) -> None:
+    broker = create_broker(ServiceSettings(nats_url=empty_server.url), "gateway")
     await broker.connect()
     with pytest.raises(ServiceUnavailable) as caught:
         await Publisher(broker, "gateway").publish(subjects.MODEL_LOAD, load(), entity_id="m_a")

@@ -1,4 +1,4 @@
-"""A catalog on a real bus and a real database, once a test."""
+"""A catalog on a real bus and a real database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -17,12 +16,13 @@ from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.storage import migrate
 from mistudio_catalog.storage.database import Database
 from mistudio_servicekit.provision import provision
-from mistudio_testkit.fixtures import database_url, nats_url, postgres_url
+from mistudio_testkit.fixtures import database_url, nats_url, postgres_url, provisioned_store
 from mistudio_testkit.servers import nats_server
 
+from .standing import Standing, standing_catalog
 from .support import World, running_world
 
-__all__ = ["database_url", "nats_url", "postgres_url"]
+__all__ = ["database_url", "nats_url", "postgres_url", "provisioned_store"]
 
 TEMPLATE = "catalog_template"
 
@@ -71,10 +71,9 @@ async def database(catalog_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-@pytest.fixture
-def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
+def _settings(database_url: str, nats_url: str) -> CatalogSettings:
     return CatalogSettings(
-        database_url=catalog_url,
+        database_url=database_url,
         nats_url=nats_url,
         health_port=0,
         load_requests_per_hour=1000,
@@ -82,10 +81,35 @@ def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
     )
 
 
+@pytest.fixture
+def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
+    """Settings of a catalog of the test's own."""
+    return _settings(catalog_url, nats_url)
+
+
 @pytest_asyncio.fixture
-async def world(settings: CatalogSettings, tmp_path: Path) -> AsyncIterator[World]:
-    """A running catalog, with the test in the place of everybody else."""
+async def own_world(settings: CatalogSettings) -> AsyncIterator[World]:
+    """A catalog of the test's own, with the test in the place of everybody else."""
     async with running_world(settings) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session")
+async def standing(
+    postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Standing]:
+    """The catalog of all tests that begin with an empty one."""
+    async with _copied(postgres_url, template) as url:
+        with nats_server(tmp_path_factory.mktemp("nats")) as bus:
+            await provision(bus, ("default",))
+            async with standing_catalog(_settings(url, bus)) as opened:
+                yield opened
+
+
+@pytest_asyncio.fixture
+async def world(standing: Standing) -> AsyncIterator[World]:
+    """An empty catalog, with the test in the place of everybody else."""
+    async with standing.world() as opened:
         yield opened
 
 

@@ -130,9 +130,9 @@ async def test_a_deleted_dataset_leaves_its_caches(world: World) -> None:
 
 
 async def test_the_least_recently_used_caches_leave_when_the_limit_is_lowered(
-    settings: CatalogSettings, world: World
+    world: World,
 ) -> None:
-    one_cache = settings.model_copy(update={"activation_cache_limit_gb": 300_000 / 1024**3})
+    one_cache = world.settings.model_copy(update={"activation_cache_limit_gb": 300_000 / 1024**3})
     model, dataset = await world.ready_model(), await world.ready_dataset()
     other = await world.ready_dataset("other")
     first = await world.extract(model.id, dataset.id, [0])
@@ -143,14 +143,12 @@ async def test_the_least_recently_used_caches_leave_when_the_limit_is_lowered(
     assert (await world.request(model.id, dataset.id, [0])).cache_id == first.cache_id
 
 
-async def test_caches_that_nobody_used_for_a_month_leave(
-    settings: CatalogSettings, world: World
-) -> None:
+async def test_caches_that_nobody_used_for_a_month_leave(world: World) -> None:
     model, dataset = await world.ready_model(), await world.ready_dataset()
     done = await world.extract(model.id, dataset.id, [0])
-    await sweep(settings)
+    await sweep(world.settings)
     assert world.events(subjects.CACHE_EVICTED) == []
-    await sweep(settings, now=lambda: now() + timedelta(days=31))
+    await sweep(world.settings, now=lambda: now() + timedelta(days=31))
     await world.event(subjects.CACHE_EVICTED, cache_id=done.cache_id)
 
 

@@ -154,9 +154,8 @@ async def test_a_retry_is_told_and_a_stuck_load_is_ended(settings: CatalogSettin
         assert (await world.load(model.id)).task_id != task
 
 
-async def test_a_load_at_an_edge_that_is_cut_off_is_not_stuck(
-    world: World, settings: CatalogSettings
-) -> None:
+async def test_a_load_at_an_edge_that_is_cut_off_is_not_stuck(world: World) -> None:
+    settings = world.settings
     model = await world.register()
     task = (await world.load(model.id)).task_id
     await world.order(subjects.WORK_PREPARE, w.PrepareModel)

@@ -19,6 +19,12 @@ from mistudio_servicekit.metering import Meters
 from .support import World, asking, failure, loading
 
 
+@pytest.fixture
+def world(own_world: World) -> World:
+    """Whose counts begin at nothing."""
+    return own_world
+
+
 def told(world: World, name: str, **labels: Any) -> float:
     value = world.metrics.get_sample_value(f"mistudio_catalog_{name}", labels)
     assert value is not None, (name, labels)

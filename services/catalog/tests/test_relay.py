@@ -137,7 +137,8 @@ async def test_when_one_replica_ends_the_other_goes_on(settings: CatalogSettings
         await world.close()
 
 
-async def test_nothing_waits_behind_progress_that_nobody_keeps(world: World) -> None:
+async def test_nothing_waits_behind_progress_that_nobody_keeps(own_world: World) -> None:
+    world = own_world
     await world.lose("PROGRESS")
     model, dataset = await world.ready_model(), await world.ready_dataset()
     done = await world.extract(model.id, dataset.id, [0], shards=3)

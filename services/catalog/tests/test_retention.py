@@ -74,13 +74,13 @@ async def ordered(world: World, evictions: int) -> bool:
 
 
 async def test_a_cache_whose_store_an_extraction_needs_stays_until_that_ends(
-    settings: CatalogSettings, world: World
+    world: World,
 ) -> None:
     model, dataset = await world.ready_model(), await world.ready_dataset()
     kept = await world.extract(model.id, dataset.id, [0], 1)
     accepted = await world.request(model.id, dataset.id, [0, 1])
     await world.plan(1)
-    none_at_all = settings.model_copy(update={"activation_cache_days": 1e-9})
+    none_at_all = world.settings.model_copy(update={"activation_cache_days": 1e-9})
     await sweep(none_at_all)
     assert await listed(world) == {kept.cache_id}
     await world.capture()

@@ -69,7 +69,8 @@ async def test_a_connection_comes_back_as_it_is_and_without_its_transaction(
         async with database.reading() as tx:
             await tx.models.get("m_none")
         last = "SELECT query FROM pg_stat_activity WHERE query LIKE '%FROM models WHERE id%'"
-        assert len(await seen.fetch(f"{last} AND pid <> pg_backend_pid()")) == 1
+        here = "datname = current_database() AND pid <> pg_backend_pid()"
+        assert len(await seen.fetch(f"{last} AND {here}")) == 1
         with contextlib.suppress(ZeroDivisionError):
             async with database.transaction() as tx:
                 await tx.models.insert(pending())

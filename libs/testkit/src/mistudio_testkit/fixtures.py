@@ -13,6 +13,7 @@ import pytest_asyncio
 from jsonschema import Draft202012Validator
 
 from mistudio_activations import MANIFEST_SCHEMA, Manifest
+from mistudio_client.embedded.servers import NatsServer
 
 from .models import make_model
 from .s3 import S3Server
@@ -24,6 +25,7 @@ __all__ = [
     "manifests_follow_their_schema",
     "nats_url",
     "postgres_url",
+    "provisioned_store",
     "s3_server",
     "tiny_model",
 ]
@@ -49,12 +51,23 @@ def empty_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest_asyncio.fixture(scope="session")
+async def provisioned_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an embedded NATS server keeps once every stream and consumer was provisioned."""
+    from mistudio_servicekit.provision import provision
+
+    with NatsServer(tmp_path_factory.mktemp("provisioned")) as server:
+        await provision(server.url, ("default",))
+    return server.layout.nats
+
+
 @pytest_asyncio.fixture
-async def nats_url(tmp_path: Path) -> AsyncIterator[str]:
+async def nats_url(tmp_path: Path, provisioned_store: Path) -> AsyncIterator[str]:
     """A fresh NATS server of the test's own, with every stream and consumer provisioned."""
     from mistudio_servicekit.provision import provision
 
-    with nats_server(tmp_path / "nats") as url:
+    with nats_server(tmp_path / "nats", provisioned_store) as url:
+        # Changes nothing of what an embedded server has from the beginning.
         await provision(url, ("default",))
         yield url
 

@@ -9,14 +9,31 @@ skips.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mistudio_client.embedded.servers import NatsServer, PostgresServer
+
+
+def begin_with(server: NatsServer, store: Path) -> NatsServer:
+    """Give a server that has not been started yet a copy of what another one has kept."""
+    shutil.copytree(store, server.layout.nats, dirs_exist_ok=True)
+    return server
+
 
 @contextmanager
-def nats_server(data_dir: Path) -> Iterator[str]:
-    """Yield the URL of a NATS server with JetStream."""
+def nats_server(data_dir: Path, store: Path | None = None) -> Iterator[str]:
+    """Yield the URL of a NATS server with JetStream.
+
+    Parameters
+    ----------
+    data_dir
+        Where an embedded server keeps everything.
+    store
+        What an embedded server has from the beginning: streams and consumers, provisioned once.
+    """
     named = os.environ.get("MISTUDIO_TEST_NATS_URL")
     if named:
         yield named
@@ -27,9 +44,9 @@ def nats_server(data_dir: Path) -> Iterator[str]:
         with NatsContainer("nats:2.12", jetstream=True) as container:
             yield container.nats_uri()
         return
-    from mistudio_client.embedded.servers import NatsServer
-
     server = NatsServer(data_dir)
+    if store is not None:
+        begin_with(server, store)
     server.start()
     try:
         yield server.url
@@ -51,9 +68,8 @@ def postgres_server(data_dir: Path) -> Iterator[str]:
         with PostgresContainer("postgres:17", driver=None) as container:
             yield container.get_connection_url()
         return
-    from mistudio_client.embedded.servers import PostgresServer
-
     server = PostgresServer(data_dir)
+    _expect_no_power_cut(server)
     server.start()
     try:
         yield server.url
@@ -61,3 +77,12 @@ def postgres_server(data_dir: Path) -> Iterator[str]:
         server.stop()
         # As root its files lie outside the test's directory, which an ordinary user cannot enter.
         server.remove()
+
+
+def _expect_no_power_cut(server: PostgresServer) -> None:
+    """Let a database forget what the machine it runs on would not outlive: it lasts minutes."""
+    server.layout.create()
+    server.prepare()
+    assert server.cluster is not None
+    with (server.cluster / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+        settings.write("fsync = off\nfull_page_writes = off\nautovacuum = off\n")
