@@ -115,10 +115,14 @@ class World:
         await client.flush()  # The server knows of every subscription before it is asked anything.
 
     async def _follow(self, subscription: Any) -> None:
-        async for message in subscription.messages:
-            async with self._changed:
-                self.seen.append((message.subject, json.loads(message.data)))
-                self._changed.notify_all()
+        try:
+            async for message in subscription.messages:
+                async with self._changed:
+                    self.seen.append((message.subject, json.loads(message.data)))
+                    self._changed.notify_all()
+        finally:
+            # The end of the connection would wait for what nobody reads any more.
+            await subscription.unsubscribe()
 
     async def close(self) -> None:
         await cancel(*self._tasks)
