@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -202,6 +205,40 @@ def test_each_screen_has_an_address(windows: Windows, work: Work) -> None:
         window.page.set_viewport_size({"width": TABLET[0], "height": TABLET[1]})
         window.screenshot(f"{screen}-tablet")
         window.page.context.close()
+
+
+async def forget_columns(database_url: str, store_key: str) -> None:
+    """Have a store miss every column, as after a restore without its files."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("DELETE FROM store_columns WHERE store_key = $1", store_key)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.nightly("an extraction, and pictures in dark and light")
+def test_a_cache_that_misses_files_says_so_and_is_back_when_it_was_extracted_again(
+    windows: Windows, work: Work, site: Site, stack: EmbeddedStack, files: Files
+) -> None:
+    texts = write_jsonl(files.texts.with_name("lost.jsonl"), ragged_texts(12, seed=7))
+    done = site.extract(
+        work.model["id"], dataset_id=site.upload(texts)["id"], layer_indices=[0, -1]
+    )
+    cache = site.ask("GET", f"/activations/{done['cache_id']}")
+    with ThreadPoolExecutor(1) as aside:  # The browser's driver has a loop in this thread.
+        aside.submit(asyncio.run, forget_columns(stack.database_url, cache["store_key"])).result()
+
+    for path, screen in (("/activations", "caches"), (f"/activations/{cache['id']}", "missing")):
+        for scheme in ("light", "dark"):
+            window = windows.open(path, scheme=scheme)
+            expect(window.page.get_by_text("missing", exact=True)).to_be_visible()
+            window.settled()
+            window.look(screen)
+    page = window.page
+    page.get_by_role("button", name="Extract again").click()
+    expect(page.get_by_role("tab", name="Statistics")).to_be_visible()
+    expect(page.get_by_text("Its files are missing")).to_have_count(0)
+    assert site.ask("GET", f"/activations/{cache['id']}")["status"] == "ready"
 
 
 def test_code_is_copied_where_the_browser_keeps_its_clipboard_to_itself(
