@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from pydantic import Field
 
-from .base import Identifier, Message, Percent, Pool, UtcDatetime, utcnow
+from .base import Fingerprint, Identifier, Message, Percent, Pool, UtcDatetime, Value, utcnow
 from .states import LoadStage, Quantization
 from .values import (
     Artifact,
@@ -197,3 +197,25 @@ class DeviceReport(Message):
     store_bytes: int = Field(default=0, ge=0)
     store_free_bytes: int = Field(default=0, ge=0)
     reported_at: UtcDatetime = Field(default_factory=utcnow)
+
+
+DISK_REPORT_MOST = 500
+"""Artifacts, and as many datasets, that one :class:`DiskReport` tells of."""
+
+
+class OnDisk(Value):
+    """Files that are complete on a pool's disk; ``written_at`` is the time of their manifest."""
+
+    fingerprint: Fingerprint
+    written_at: UtcDatetime
+
+
+class DiskReport(Message):
+    """What lies on a pool's disk, complete, or a part of that; answered with :class:`~.rpc.Done`.
+
+    What nobody refers to is ordered to be removed: its own report, or the order, was lost.
+    """
+
+    pool: Pool
+    artifacts: list[OnDisk] = Field(default_factory=list, max_length=DISK_REPORT_MOST)
+    datasets: list[OnDisk] = Field(default_factory=list, max_length=DISK_REPORT_MOST)

@@ -507,6 +507,14 @@ RPC_DEVICE_REPORT = _s(
     "Heartbeat of a device.",
     rpc.DeviceOrders,
 )
+RPC_DISK_REPORT = _s(
+    "rpc.catalog.disk.report",
+    Kind.REQUEST,
+    r.DiskReport,
+    _FROM_LOADER,
+    "What lies on a pool's disk.",
+    rpc.Done,
+)
 RPC_INSPECT = _s(
     "rpc.loader.{pool}.model.inspect",
     Kind.REQUEST,

@@ -1,4 +1,4 @@
-"""Requests of the gateway, and the heartbeats of devices."""
+"""Requests of the gateway, the heartbeats of devices, and what loaders tell of their disk."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def register_requests(broker: NatsBroker, catalog: Catalog, letters: DeadLetters
         (subjects.RPC_DEAD_DISCARD, letters.discard),
         (subjects.RPC_DEVICE_LIST, devices),
         (subjects.RPC_DEVICE_REPORT, catalog.devices.report),
+        (subjects.RPC_DISK_REPORT, catalog.removals.reported),
     )
     for subject, answer in doors:
         serve(broker, subject, _written(catalog.audit, subject, answer))

@@ -15,14 +15,25 @@ WHERE CASE kind
     )
 END;
 
--- name: still_referred$
-SELECT CASE :kind::text
+-- name: referred
+-- Those of the fingerprints whose files a model or a dataset needs.
+SELECT fingerprint FROM unnest(:fingerprints::text[]) AS asked (fingerprint)
+WHERE CASE :kind::text
     -- Of a model whose artifact left for want of room no bytes are kept, until it is made again.
     WHEN 'model' THEN EXISTS (
-        SELECT FROM models WHERE fingerprint = :fingerprint AND artifact_bytes IS NOT NULL
+        SELECT FROM models
+        WHERE models.fingerprint = asked.fingerprint AND artifact_bytes IS NOT NULL
     )
-    ELSE EXISTS (SELECT FROM datasets WHERE fingerprint = :fingerprint)
+    ELSE EXISTS (SELECT FROM datasets WHERE datasets.fingerprint = asked.fingerprint)
 END;
+
+-- name: known_since$
+-- The oldest that this database knows of; null where it knows of nothing.
+SELECT least(
+    (SELECT min(created_at) FROM models),
+    (SELECT min(created_at) FROM datasets),
+    (SELECT min(at) FROM audit_log)
+);
 
 -- name: delete_removal$
 DELETE FROM removals WHERE kind = :kind AND fingerprint = :fingerprint AND pool = :pool
