@@ -20,21 +20,28 @@ from mistudio_contracts import ErrorCode, Quantization, Source, new_id, subjects
 from mistudio_contracts.reports import (
     DatasetFailedReport,
     DatasetIngestedReport,
+    DiskReport,
     LoadProgressedReport,
     ModelPreparedReport,
     ModelWorkFailedReport,
 )
-from mistudio_contracts.rpc import CancelWork, InspectModelRequest, Reply
+from mistudio_contracts.rpc import CancelWork, Done, InspectModelRequest, Reply
 from mistudio_contracts.states import DatasetSource
 from mistudio_contracts.subjects import Subject
 from mistudio_contracts.topology import UPLOADS_BUCKET
 from mistudio_contracts.values import ModelFacts
 from mistudio_contracts.work import IngestDataset, PrepareModel, RemoveArtifact, RemoveDataset
 from mistudio_loader.config import LoaderSettings
+from mistudio_loader.datasets.ingestion import ingest
 from mistudio_loader.factory import create_app
+from mistudio_loader.jobs import IngestJob
+from mistudio_loader.services import inventory
+from mistudio_loader.storage.artifacts import MANIFEST
 from mistudio_servicekit.testing import running
 from mistudio_testkit.bus import DEADLINE, settled, until
 from mistudio_testkit.hub import FakeHub
+
+from .conftest import Preparer
 
 
 class Catalog:
@@ -439,6 +446,80 @@ class TestDatasets:
             await catalog.order(subjects.WORK_REMOVE_DATASET, remove)
             await catalog.settled(subjects.WORK_REMOVE_DATASET)
             assert visible(settings.dataset_cache_dir) == set()
+
+
+class TestInventory:
+    """What lies complete on the disk is told to the catalog."""
+
+    @pytest.fixture
+    def there(
+        self, settings: LoaderSettings, roots: Path, checkpoint: Any
+    ) -> tuple[set[str], set[str]]:
+        """Two artifacts and a dataset, beside what is neither; their fingerprints."""
+        prepare = Preparer(settings.model_cache_dir, roots)
+        made = [prepare(checkpoint(family)) for family in ("gpt2", "llama", "mistral")]
+        artifacts = [each.artifact.fingerprint for each in made]
+        (settings.model_cache_dir / artifacts.pop() / "config.json").unlink()
+        (roots / "texts.csv").write_text("text\na\n")
+        facts = ingest(
+            IngestJob(
+                task_id="task_x",
+                root=settings.dataset_cache_dir,
+                file=roots / "texts.csv",
+                name="texts.csv",
+                max_bytes=1000,
+            )
+        )
+        (settings.dataset_cache_dir / ("e" * 32)).mkdir()
+        (settings.dataset_cache_dir / "somebody's").mkdir()
+        return set(artifacts), {facts.fingerprint}
+
+    async def test_all_that_is_complete_is_told_in_parts_again_and_again(
+        self,
+        catalog: Catalog,
+        settings: LoaderSettings,
+        there: tuple[set[str], set[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(inventory, "DISK_REPORT_MOST", 1)
+        told = await self._answer(catalog)
+        often = settings.model_copy(update={"disk_report_seconds": 0.05})
+        async with running(create_app(often)):
+            await until(lambda: len(told) >= 4)
+        artifacts = [each for report in told[:2] for each in report.artifacts]
+        assert {each.fingerprint for each in artifacts} == there[0]
+        assert {each.fingerprint for report in told[:2] for each in report.datasets} == there[1]
+        assert told[2:4] == told[:2]
+        for each in artifacts:
+            manifest = settings.model_cache_dir / each.fingerprint / MANIFEST
+            assert each.written_at.timestamp() == pytest.approx(manifest.stat().st_mtime)
+
+    async def test_a_catalog_that_starts_later_is_told_soon(
+        self,
+        catalog: Catalog,
+        settings: LoaderSettings,
+        there: tuple[set[str], set[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(inventory, "AGAIN_SECONDS", 0.05)
+        async with running(create_app(settings)):
+            told = await self._answer(catalog)
+            await until(lambda: bool(told))
+        (report,) = told
+        assert {each.fingerprint for each in report.artifacts} == there[0]
+
+    @staticmethod
+    async def _answer(catalog: Catalog) -> list[DiskReport]:
+        """Hear what is told, as the catalog does."""
+        told: list[DiskReport] = []
+
+        async def take(message: Any) -> None:
+            told.append(DiskReport.model_validate_json(message.data))
+            await message.respond(Reply(result=Done()).model_dump_json().encode())
+
+        await catalog.client.subscribe(subjects.RPC_DISK_REPORT.name(), cb=take)
+        await catalog.client.flush()
+        return told
 
 
 class TestProcess:

@@ -40,6 +40,11 @@ class LoaderSettings(ServiceSettings):
     disk_reserve_bytes: int = Field(
         default=256 * 1024 * 1024, ge=0, description="Stays free whatever is written."
     )
+    disk_report_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Seconds between two reports of what lies on the disk; the first is at start.",
+    )
 
     @property
     def roots(self) -> list[Path]:

@@ -25,6 +25,7 @@ from .handlers.models import ModelHandlers
 from .metrics import Metrics
 from .services.children import Children
 from .services.datasets import Datasets
+from .services.inventory import Inventory
 from .services.models import Models
 from .services.uploads import Uploads
 from .storage.done import DoneIngestions
@@ -39,6 +40,7 @@ PUBLISHED = (
     subjects.REPORT_INGESTED,
     subjects.REPORT_INGEST_FAILED,
     subjects.LIVE_LOAD,
+    subjects.RPC_DISK_REPORT,
 )
 
 
@@ -102,6 +104,7 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
     control = ControlHandlers(cancellations)
     listen(broker, subjects.CONTROL_CANCEL, control.cancel, pool=pool, shared=False)
     declare_publishers(broker, PUBLISHED, pool)
+    inventory = Inventory(settings, broker)
 
     async def sweep() -> None:
         def work() -> None:
@@ -120,8 +123,8 @@ def create_app(settings: LoaderSettings) -> ServiceApp:
         name=SERVICE,
         broker=broker,
         on_start=[sweep],
-        on_started=[],
-        on_stop=[],
+        on_started=[inventory.start],
+        on_stop=[inventory.stop],
         ready={"caches": writable},
         measures={"disks": disks.measure},
     )

@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mistudio_loader.storage.canonical import DATA
+
 from .columns import Column
 from .limits import require_size
 from .readers import Reader, schema_of
 
-DATA = "data.parquet"
-FACTS = "dataset.json"
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 300
 PREVIEW_TOKENS = 32

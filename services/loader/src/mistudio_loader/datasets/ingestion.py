@@ -8,11 +8,12 @@ from mistudio_contracts.errors import InvalidInput
 from mistudio_contracts.states import DatasetFormat
 from mistudio_contracts.values import DatasetFacts
 from mistudio_loader.jobs import IngestJob
+from mistudio_loader.storage.canonical import DATA, FACTS, has_dataset
 from mistudio_loader.storage.digests import canonical_json
 from mistudio_loader.storage.disk import disk_errors, require_space, write_file
 from mistudio_loader.storage.staging import Workshop
 
-from .canonical import DATA, FACTS, write_canonical
+from .canonical import write_canonical
 from .columns import choose_text_column
 from .formats import decide_format, open_reader
 from .limits import require_columns, require_size
@@ -74,12 +75,6 @@ def _ingest(job: IngestJob) -> DatasetFacts:
             workshop.remove(facts.fingerprint)
         workshop.publish(output, facts.fingerprint)
     return facts
-
-
-def has_dataset(root: Path, fingerprint: str) -> bool:
-    """Return whether a canonical dataset is complete on disk."""
-    directory = root / fingerprint
-    return (directory / DATA).is_file() and (directory / FACTS).is_file()
 
 
 def _source(job: IngestJob, staging: Path) -> tuple[Path, DatasetFormat]:
