@@ -14,11 +14,16 @@ import pytest
 
 from mistudio_testkit.schedules.bed import Bed
 from mistudio_testkit.schedules.running import Runs
-from mistudio_testkit.seeds import seeds
+from mistudio_testkit.seeds import named_seeds, seeds
 
 log = logging.getLogger(__name__)
 
 FEW, MANY = range(10), range(200)
+
+FOUND = {
+    73: "an artifact whose report the bus lost, and whose model was deleted, lay there for ever",
+}
+"""Seeds beyond the few that were wrong once, each with what they found."""
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
 
@@ -74,6 +79,13 @@ def judge(stage: Stage, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", seeds(FEW, MANY))
 def test_nothing_is_lost(stage: Stage, seed: int) -> None:
+    judge(stage, seed)
+
+
+@pytest.mark.parametrize(
+    "seed", sorted(FOUND.keys() - {*seeds(FEW, MANY)}) if named_seeds() is None else []
+)
+def test_what_a_seed_once_found_stays_mended(stage: Stage, seed: int) -> None:
     judge(stage, seed)
 
 
