@@ -106,6 +106,22 @@ async def test_a_page_is_read_off_an_index_and_not_sorted(database: Database) ->
         assert (none, nothing) == ([], 0)
 
 
+async def test_what_a_search_finds_is_counted_however_long_its_words(database: Database) -> None:
+    await fill(database, 20)
+    long = "𝔐" * 1000  # Four bytes each: more than an entry of an index holds.
+    async with database.transaction() as tx:
+        for number, name in enumerate(("short Under 50%", f"{long[:493]} Under")):
+            await tx.models.insert(
+                replace(pending(), id=f"m_found{number}", name=name, model_identifier=long)
+            )
+    async with database.reading() as tx:
+        for search, total in (("under", 2), ("NDER 50%", 1), ("under 50_", 0), (long, 2)):
+            found, counted = await tx.models.page(
+                status=None, model_type=None, search=search, limit=50, offset=0
+            )
+            assert (len(found), counted) == (total, total)
+
+
 async def test_what_fails_commits_neither_state_nor_messages(database: Database) -> None:
     gone = Outgoing(subjects.MODEL_DELETED, events.ModelDeleted(model_id="m_x"), "m_x")
 

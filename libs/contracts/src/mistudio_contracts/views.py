@@ -405,11 +405,15 @@ class AuditEntry(Value):
     trace_id: str | None = None
 
 
+MOST_COUNTED = 100_000
+"""Entries of the audit log beyond it are not counted: that would read all of it for each page."""
+
+
 class AuditPage(Value):
     """The newest first."""
 
     entries: list[AuditEntry]
-    total: int
+    total: int = Field(description=f"How many there are; {MOST_COUNTED} stands for more too.")
     limit: int
     offset: int
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mistudio_catalog.domain.deeds import Deed
 from mistudio_contracts.rpc import ListAuditRequest
-from mistudio_contracts.views import AuditEntry
+from mistudio_contracts.views import MOST_COUNTED, AuditEntry
 
 from .queries import queries
 
@@ -33,7 +33,7 @@ class AuditTable:
         )
 
     async def page(self, request: ListAuditRequest) -> tuple[list[AuditEntry], int]:
-        """Return one page, newest first, and the number of all."""
+        """Return one page, newest first, and the number of all, counted up to a limit."""
         wanted = {
             "actor": request.by,
             "action": request.action,
@@ -41,7 +41,7 @@ class AuditTable:
             "since": request.since,
             "before": request.before,
         }
-        total = await _SQL.count_audit(self._connection, **wanted)
+        total = await _SQL.count_audit(self._connection, **wanted, most=MOST_COUNTED)
         rows = _SQL.list_audit(
             self._connection, **wanted, limit=request.limit, offset=request.offset
         )

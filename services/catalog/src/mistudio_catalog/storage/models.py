@@ -56,13 +56,15 @@ class ModelTable:
         offset: int,
     ) -> tuple[list[ModelState], int]:
         """Return one page, newest first and without configs, and the number of all."""
-        chosen = {
-            "status": status,
-            "model_type": model_type,
-            "pattern": like(search) if search else None,
-        }
-        total = await _SQL.count_models(self._connection, **chosen)
-        rows = _SQL.list_models(self._connection, **chosen, limit=limit, offset=offset)
+        chosen = {"status": status, "model_type": model_type}
+        pattern = like(search) if search else None
+        if pattern is None:
+            total = await _SQL.count_models(self._connection, **chosen)
+        else:
+            total = await _SQL.count_found_models(self._connection, **chosen, pattern=pattern)
+        rows = _SQL.list_models(
+            self._connection, **chosen, pattern=pattern, limit=limit, offset=offset
+        )
         return [_ROWS.read(row) async for row in rows], total
 
     async def delete(self, model_id: str) -> None:

@@ -24,7 +24,8 @@ JOIN store_columns ON store_columns.store_key = activation_caches.store_key
 WHERE activation_caches.id = :id;
 
 -- name: list_caches
--- A null selects nothing by what it stands for.
+-- A null selects nothing by what it stands for. The page's ids come first: what a cache shows is not
+-- worked out for those that the offset skips.
 SELECT
     activation_caches.*,
     stores.storage_path,
@@ -39,12 +40,16 @@ SELECT
         )
     ) AS complete
 FROM activation_caches JOIN stores USING (store_key)
-WHERE (:id::text IS NULL OR id = :id)
-    AND (:store_key::text IS NULL OR store_key = :store_key)
-    AND (:model_id::text IS NULL OR model_id = :model_id)
-    AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
-ORDER BY created_at DESC, id
-LIMIT :limit OFFSET :offset;
+WHERE id IN (
+    SELECT id FROM activation_caches
+    WHERE (:id::text IS NULL OR id = :id)
+        AND (:store_key::text IS NULL OR store_key = :store_key)
+        AND (:model_id::text IS NULL OR model_id = :model_id)
+        AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
+    ORDER BY created_at DESC, id
+    LIMIT :limit OFFSET :offset
+)
+ORDER BY created_at DESC, id;
 
 -- name: count_caches$
 SELECT count(*) FROM activation_caches

@@ -66,12 +66,17 @@ SELECT * FROM extractions WHERE id = :id;
 SELECT * FROM extractions WHERE id = :id FOR NO KEY UPDATE;
 
 -- name: list_extractions
+-- The page's ids come first and from an index alone, as for models.
 SELECT * FROM extractions
-WHERE (:model_id::text IS NULL OR model_id = :model_id)
-    AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
-    AND (:status::text IS NULL OR status = :status)
-ORDER BY created_at DESC, id
-LIMIT :limit OFFSET :offset;
+WHERE id IN (
+    SELECT id FROM extractions
+    WHERE (:model_id::text IS NULL OR model_id = :model_id)
+        AND (:dataset_id::text IS NULL OR dataset_id = :dataset_id)
+        AND (:status::text IS NULL OR status = :status)
+    ORDER BY created_at DESC, id
+    LIMIT :limit OFFSET :offset
+)
+ORDER BY created_at DESC, id;
 
 -- name: count_extractions$
 SELECT count(*) FROM extractions

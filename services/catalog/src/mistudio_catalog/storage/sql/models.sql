@@ -106,8 +106,24 @@ ORDER BY created_at DESC, id;
 -- name: count_models$
 SELECT count(*) FROM models
 WHERE (:status::text IS NULL OR status = :status)
-    AND (:model_type::text IS NULL OR model_type = :model_type)
-    AND (:pattern::text IS NULL OR name ILIKE :pattern OR model_identifier ILIKE :pattern);
+    AND (:model_type::text IS NULL OR model_type = :model_type);
+
+-- name: count_found_models$
+-- Apart, so that what almost all rows hold is counted from idx_models_words alone: the rows
+-- themselves, with their configs, are the larger part of the database.
+SELECT sum(found.number)::bigint FROM (
+    SELECT count(*) AS number FROM models
+    WHERE (:status::text IS NULL OR status = :status)
+        AND (:model_type::text IS NULL OR model_type = :model_type)
+        AND (name ILIKE :pattern OR model_identifier ILIKE :pattern)
+        AND octet_length(name) + octet_length(model_identifier) < 2000
+    UNION ALL
+    SELECT count(*) FROM models
+    WHERE (:status::text IS NULL OR status = :status)
+        AND (:model_type::text IS NULL OR model_type = :model_type)
+        AND (name ILIKE :pattern OR model_identifier ILIKE :pattern)
+        AND octet_length(name) + octet_length(model_identifier) >= 2000
+) AS found;
 
 -- name: delete_model!
 DELETE FROM models WHERE id = :id;
