@@ -241,6 +241,14 @@ class TestRoots:
         assert "LOCAL_ROOTS" in details["remedy"]
         assert str(roots) not in caught.value.message + str(details)
 
+    @pytest.mark.parametrize("identifier", ["~nobody there", "a" * 300, "ring", "ring/a"])
+    def test_what_no_path_leads_to_is_not_found(self, roots: Path, identifier: str) -> None:
+        (roots / "ring").symlink_to(roots / "ring")
+        with pytest.raises(InvalidInput) as caught:
+            LocalRoots([roots]).resolve(identifier, "model_identifier")
+        details = caught.value.details
+        assert (details["field"], details["reason"]) == ("model_identifier", "not_found")
+
     def test_a_link_out_of_the_roots_is_refused(self, roots: Path, tmp_path: Path) -> None:
         outside = tmp_path / "outside"
         outside.mkdir()

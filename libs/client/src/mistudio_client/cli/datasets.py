@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mistudio_client.errors import InvalidArgument
+from mistudio_client.paths import written
 from mistudio_contracts.states import DatasetFormat, DatasetSource
 from mistudio_contracts.views import Dataset
 
@@ -58,7 +58,7 @@ def add(
                 reason="not_on_hub",
             )
     with connected(ctx) as client:
-        path = Path(source).expanduser()
+        path = written(source)
         if where is DatasetSource.UPLOAD:
             with ByteBar(f"Uploading {path.name}", quiet=as_json) as bar:
                 dataset = client.datasets.upload(
@@ -98,7 +98,7 @@ def locate(source: str, upload: bool | None) -> DatasetSource:
     InvalidArgument
         When a file must be here and is not.
     """
-    path = Path(source).expanduser()
+    path = written(source)
     if upload is False:
         return DatasetSource.LOCAL
     if path.is_file():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mistudio_client.paths import written
 from mistudio_contracts.states import Fit, Quantization, Source
 from mistudio_contracts.values import QuantizationOptions
 from mistudio_contracts.views import Estimate, FormatEstimate
@@ -62,7 +62,7 @@ def _ask(
         return client.models.estimate(
             model, quantization=quantization, quantization_options=options
         )
-    path = Path(model).expanduser()
+    path = written(model)
     local = path.is_absolute() or path.exists()
     return client.models.fit(
         str(path.resolve()) if local else model,

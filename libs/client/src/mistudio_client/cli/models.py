@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mistudio_client.errors import InvalidArgument
+from mistudio_client.paths import written
 from mistudio_contracts.states import Quantization, Source
 from mistudio_contracts.views import Model, ModelSummary
 
@@ -89,7 +90,7 @@ def locate(identifier: str, source: Source | None) -> tuple[Source, str]:
     InvalidArgument
         When the identifier is written as a path, and there is no such directory.
     """
-    path = Path(identifier).expanduser()
+    path = written(identifier)
     if source is Source.HUGGINGFACE:
         return source, identifier
     if path.is_dir():

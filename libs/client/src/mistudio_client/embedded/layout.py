@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from mistudio_client.paths import written
+
 from .errors import StackError
 from .files import read_or_create
 
@@ -32,7 +34,7 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """
     named = (os.environ if environ is None else environ).get("MISTUDIO_DATA_DIR")
     if named:
-        return Path(named).expanduser().absolute()
+        return written(named).absolute()
     return Path(platformdirs.user_data_dir("mistudio", appauthor=False))
 
 
@@ -51,7 +53,7 @@ class Layout:
     @classmethod
     def at(cls, data_dir: Path) -> Layout:
         """Return the layout of ``data_dir`` without touching the disk."""
-        return cls(data_dir.expanduser().resolve())
+        return cls(written(str(data_dir)).resolve())
 
     def create(self) -> Layout:
         """Create the directories that are missing and return the layout itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -40,15 +41,21 @@ class LocalRoots:
         """
         if "\x00" in identifier or ".." in PurePath(identifier.replace("\\", "/")).parts:
             raise self._outside(field)
-        path = Path(identifier).expanduser() if identifier.startswith("~") else Path(identifier)
+        # Path.expanduser raises where a name after ~ is nobody's.
+        path = Path(os.path.expanduser(identifier))  # noqa: PTH111
         candidates = [path] if path.is_absolute() else [root / path for root in self._roots]
         inside = False
         for candidate in candidates:
-            real = candidate.resolve()
+            try:
+                real = candidate.resolve()
+                there = real.exists()
+            except (OSError, RuntimeError):
+                # A name longer than a file system takes, or links in a ring.
+                real, there = candidate, False
             if not any(real.is_relative_to(root) for root in self._roots):
                 continue
             inside = True
-            if real.exists():
+            if there:
                 return real
         if not inside:
             raise self._outside(field)
