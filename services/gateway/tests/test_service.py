@@ -92,12 +92,12 @@ async def test_health_and_metrics_need_no_token(gateway, catalog, http):
             "status": "ok",
             "checks": {"bus": True, "events": True, "progress": True},
         }
-        await client.request("BREW", "/api/models")
+        await client.request("PROPFIND", "/api/models")
         text = (await client.get("/metrics")).text
     assert 'route="/api/models/{model_id}",status="200"' in text
     assert "mistudio_gateway_websocket_clients" in text
     assert 'method="other"' in text
-    assert "BREW" not in text, "whatever word a client sends, it makes no series of its own"
+    assert "PROPFIND" not in text, "whatever word a client sends, it makes no series of its own"
     assert "m_1" not in text
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats.errors
+
 from mistudio_client.embedded.processes import wait_until
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.site import Site
@@ -166,7 +168,11 @@ class Runs:
 
         def rests() -> bool:
             self._bed.supervise()
-            final = self._looking.final()
+            try:
+                final = self._looking.final()
+            except nats.errors.TimeoutError:
+                # A node that came back is still catching up: nothing can be said of the bus yet.
+                return False
             seen[:] = [(final, disagreements(final, self.reference))]
             return not seen[0][1]
 

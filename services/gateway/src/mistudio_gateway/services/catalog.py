@@ -10,12 +10,41 @@ from pydantic import BaseModel
 
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.rpc import GetCacheRequest
-from mistudio_contracts.subjects import RPC_CACHE_GET, Subject
+from mistudio_contracts.subjects import (
+    RPC_CACHE_GET,
+    RPC_CACHE_LIST,
+    RPC_DATASET_GET,
+    RPC_DATASET_LIST,
+    RPC_DEVICE_LIST,
+    RPC_EXTRACTION_GET,
+    RPC_EXTRACTION_LIST,
+    RPC_HOOK_POINT_LIST,
+    RPC_MODEL_GET,
+    RPC_MODEL_LIST,
+    Subject,
+)
 from mistudio_contracts.views import Cache
 from mistudio_servicekit import rpc
 
+from .shared import Shared
+
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=BaseModel)
+
+LOOKED_AT = frozenset(
+    {
+        RPC_CACHE_LIST,
+        RPC_DATASET_GET,
+        RPC_DATASET_LIST,
+        RPC_DEVICE_LIST,
+        RPC_EXTRACTION_GET,
+        RPC_EXTRACTION_LIST,
+        RPC_HOOK_POINT_LIST,
+        RPC_MODEL_GET,
+        RPC_MODEL_LIST,
+    }
+)
+"""Questions that change nothing and are answered alike whoever asks."""
 
 
 class Catalog:
@@ -35,6 +64,7 @@ class Catalog:
         self._broker = broker
         self._pool = pool
         self._timeout = timeout
+        self._shared: Shared[BaseModel] = Shared()
 
     async def ask(
         self,
@@ -44,7 +74,7 @@ class Catalog:
         *,
         timeout: float | None = None,
     ) -> Answer:
-        """Ask and return the answer.
+        """Ask and return the answer. Who looks at the same at once shares one question.
 
         Parameters
         ----------
@@ -62,9 +92,17 @@ class Catalog:
         MiStudioError
             What the service answered, or ``SERVICE_UNAVAILABLE`` when none did.
         """
-        reply = await rpc.call(
-            self._broker, subject, request, pool=self._pool, timeout=timeout or self._timeout
-        )
+
+        async def ask() -> BaseModel:
+            return await rpc.call(
+                self._broker, subject, request, pool=self._pool, timeout=timeout or self._timeout
+            )
+
+        if subject in LOOKED_AT:
+            wanted = request.model_dump_json(exclude={"actor"})
+            reply = await self._shared.of((subject, wanted), ask)
+        else:
+            reply = await ask()
         if not isinstance(reply, answer):
             logger.error(
                 "an answer of the wrong kind",

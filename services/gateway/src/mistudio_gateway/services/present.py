@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from mistudio_contracts import rpc
 from mistudio_contracts.events import ExtractionProgress, ModelLoadProgress
 from mistudio_contracts.states import ExtractionStatus, LoadStage, ModelStatus
@@ -18,6 +16,7 @@ from mistudio_gateway.domain.events import Interest, PublicEvent, public_event
 from mistudio_gateway.domain.guard import Step
 
 from .catalog import Catalog
+from .shared import Shared
 
 MOST = 500
 UNDER_WAY = (ExtractionStatus.EXTRACTING, ExtractionStatus.QUEUED)
@@ -26,11 +25,9 @@ Steps = list[tuple[Step, PublicEvent]]
 
 
 class Present:
-    """What is under way, asked of the catalog for all clients that come meanwhile.
+    """What is under way, asked of the catalog once for all clients that come at once.
 
-    Who comes while the catalog is being asked waits for the question after it, which is asked once
-    they hear of events: nobody misses a step, and a crowd that comes back is not a crowd of
-    questions.
+    The question is asked once they hear of events: nobody misses a step.
 
     Parameters
     ----------
@@ -40,8 +37,7 @@ class Present:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._asking: asyncio.Task[Steps] | None = None
-        self._next: asyncio.Task[Steps] | None = None
+        self._shared: Shared[Steps] = Shared()
 
     async def of(self, interest: Interest) -> Steps:
         """Return the loads and extractions under way that a client wants to hear of.
@@ -53,18 +49,8 @@ class Present:
         """
         if not (interest.any_model or interest.any_extraction):
             return []
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._asking), name="present")
-            # Whoever waited may be gone by then.
-            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
-        found = await asyncio.shield(self._next)
+        found = await self._shared.of("present", self._ask)
         return [(step, event) for step, event in found if interest.wants(event.payload)]
-
-    async def _after(self, before: asyncio.Task[Steps] | None) -> Steps:
-        if before is not None:
-            await asyncio.wait({before})
-        self._asking, self._next = self._next, None
-        return await self._ask()
 
     async def _ask(self) -> Steps:
         models = await self._catalog.ask(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
+from mistudio_contracts.base import utcnow
 from mistudio_gateway.config import GatewaySettings
 from mistudio_servicekit.auth import Principal, verify_token
+
+REMEMBERED = 1000
+"""Tokens whose signature is not checked again with every request."""
 
 Verify = Callable[[str], Awaitable[Principal]]
 """Tells whom a token stands for; raises Unauthorized, or ServiceUnavailable where it cannot."""
@@ -33,7 +38,13 @@ def tokens_of(settings: GatewaySettings) -> Tokens:
         return Tokens(issuer.verify, issuer.close)
     secret = settings.jwt_secret_key.get_secret_value()
 
-    async def verify(token: str) -> Principal:
+    @lru_cache(REMEMBERED)
+    def known(token: str) -> Principal:
         return verify_token(token, secret)
+
+    async def verify(token: str) -> Principal:
+        principal = known(token)
+        # A token of ours is good until it expires: only that has to be asked again.
+        return principal if utcnow() < principal.expires_at else verify_token(token, secret)
 
     return Tokens(verify)
