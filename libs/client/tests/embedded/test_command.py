@@ -91,10 +91,16 @@ class TestForeground:
             pytest.param(signal.SIGHUP, marks=pytest.mark.nightly("a stack of its own")),
         ],
     )
-    def test_a_signal_ends_it_cleanly(
+    def test_it_shows_the_logs_with_names_and_a_signal_ends_it_cleanly(
         self, begin: Begin, data_dir: Path, number: signal.Signals
     ) -> None:
         process = begin()
+        connection = read_connection(data_dir)
+        assert connection is not None
+        os.kill(connection.pids["loader"], signal.SIGKILL)
+        assert process.stdout is not None
+        shown = next(line for line in process.stdout if "listening" in line)
+        assert shown.startswith("loader ")
         process.send_signal(number)
         output, _ = process.communicate(timeout=10)
         assert process.returncode == 0, output
@@ -125,15 +131,6 @@ class TestForeground:
         assert process.returncode == 0, output
         assert "killing" not in layout.log("supervisord").read_text()
         assert left_running(layout) == []
-
-    def test_it_shows_the_logs_with_the_services_names(self, begin: Begin, data_dir: Path) -> None:
-        process = begin()
-        connection = read_connection(data_dir)
-        assert connection is not None
-        os.kill(connection.pids["loader"], signal.SIGKILL)
-        assert process.stdout is not None
-        shown = next(line for line in process.stdout if "listening" in line)
-        assert shown.startswith("loader ")
 
     def test_it_says_so_when_the_supervisor_was_killed_and_tidies_up(
         self, begin: Begin, data_dir: Path
@@ -189,6 +186,12 @@ class TestDetached:
         )
         assert "running" in run("status").stdout
 
+        loader = psutil.Process(connection["pids"]["loader"])
+        # Stopped, it holds its port but answers nothing.
+        loader.suspend()
+        assert run("status").returncode == 4
+        loader.resume()
+
         assert "listening" in run("logs", "loader").stdout
         assert "nats       | " in run("logs").stdout
         unknown = run("logs", "nobody")
@@ -210,17 +213,6 @@ class TestDetached:
         assert left_running(Layout.at(data_dir)) == []
         assert run("status").returncode == 3
         assert run("down").returncode == 0
-
-    def test_status_is_4_while_a_service_is_not_ready(self, run: Run, data_dir: Path) -> None:
-        assert run("up", "-d", "--port", "0").returncode == 0
-        connection = read_connection(data_dir)
-        assert connection is not None
-        loader = psutil.Process(connection.pids["loader"])
-        # Stopped, it holds its port but answers nothing.
-        loader.suspend()
-        assert run("status").returncode == 4
-        loader.resume()
-        assert run("status").returncode == 0
 
     def test_a_taken_port_is_named_with_its_remedy(self, run: Run) -> None:
         import socket
