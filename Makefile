@@ -24,15 +24,14 @@ demo: web ## From nothing to activations on disk: a real model, real text, the w
 
 .PHONY: test
 test: setup ## Every check and every test
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/lint-imports
-	@# What leaves processors idle runs side by side. The first look at the tests, on one processor,
-	@# compiles what every worker would else compile for itself; the web UI is built meanwhile, since
-	@# tests open it. Then types, and what else there is to check of the web UI, beside the tests.
+	@# What leaves processors idle runs side by side. The web UI is built, since tests open it, beside
+	@# the quick checks and a first look at the tests, which compiles on one processor what every
+	@# worker would else compile for itself. Then types, and what else there is to check of the web
+	@# UI, beside the tests.
 	@deploy/dev/web build & built=$$!; \
-	$(BIN)/pytest --collect-only -q > /dev/null; \
-	wait $$built || exit 1; \
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports; quick=$$?; \
+	[ $$quick != 0 ] || $(BIN)/pytest --collect-only -q > /dev/null; \
+	wait $$built && [ $$quick = 0 ] || exit 1; \
 	told=$$(mktemp); (ended=0; $(BIN)/mypy || ended=1; \
 	deploy/dev/web lint typecheck test || ended=1; exit $$ended) > $$told 2>&1 & checks=$$!; \
 	$(BIN)/pytest -n $(WORKERS) $(ARGS); tests=$$?; \
