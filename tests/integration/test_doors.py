@@ -147,7 +147,7 @@ def test_an_administrator_looks_after_dead_letters_and_sees_who_did_what(
 @pytest.mark.parametrize(
     ("phases", "examples"),
     [
-        pytest.param("examples,fuzzing", 2, id="short"),
+        pytest.param("examples,fuzzing", 1, id="short"),
         pytest.param(
             "examples,coverage,fuzzing",
             30,
