@@ -89,6 +89,16 @@ def test_what_a_seed_once_found_stays_mended(stage: Stage, seed: int) -> None:
     judge(stage, seed)
 
 
+def test_an_artifact_that_nobody_knows_of_leaves_the_disk(stage: Stage) -> None:
+    runs = stage.runs()
+    try:
+        wrong = runs.leave_behind()
+        assert not wrong, wrong
+    except BaseException:
+        stage.clear()
+        raise
+
+
 @pytest.mark.parametrize("seed", seeds(range(0), range(1000, 1020)))
 def test_nothing_is_lost_with_a_node_of_the_bus(cluster: Stage, seed: int) -> None:
     judge(cluster, seed)

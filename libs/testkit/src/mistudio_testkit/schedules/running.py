@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -161,6 +162,20 @@ class Runs:
         final, wrong = self._rest()
         left = [*final.models, *final.caches, *final.stores, *final.artifacts]
         return [*wrong, *(f"it is left when all is deleted: {each}" for each in left)]
+
+    def leave_behind(self) -> list[str]:
+        """Bring an artifact back that is deleted with its model; return what is left, and wrong.
+
+        So it lies where the report that it was made is lost, or the order to remove it.
+        """
+        artifacts = self._bed.nursery.seen(self._bed.postgres.layout.models)
+        made = self._site.ready_model(Path(self._checkpoints[0]))["fingerprint"]
+        hidden = artifacts / f".{made}"
+        shutil.copytree(artifacts / made, hidden)
+        left = self.empty()
+        hidden.rename(artifacts / made)
+        _, wrong = self._rest()
+        return [*left, *wrong]
 
     def _rest(self) -> tuple[Final, list[str]]:
         """Wait until nothing moves and all agree; return how it stands, and what does not hold."""
