@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mistudio_contracts import subjects
+from mistudio_contracts.base import utcnow
 from mistudio_contracts.commands import LoadModel
 from mistudio_contracts.errors import (
     ErrorCode,
@@ -82,7 +83,7 @@ async def test_a_handled_message_leaves_the_stream(bus: Bus, publisher: Publishe
         await until(lambda: handler.payloads)
         await until(lambda: _empty(bus))
     assert handler.payloads == [load("m_a")]
-    assert handler.deliveries == [Delivery(SUBJECT.name(), "cmd_1", 1, "gateway")]
+    assert handler.deliveries == [Delivery(SUBJECT.name(), "cmd_1", 1, "gateway", utcnow())]
 
 
 async def test_a_message_without_headers_is_handled_and_named_by_its_place(bus: Bus) -> None:
@@ -91,7 +92,7 @@ async def test_a_message_without_headers_is_handled_and_named_by_its_place(bus: 
     async with bus.run(broker):
         await bus.js.publish(SUBJECT.name(), b'{"model_id": "m_a", "added_later": 1}')
         await until(lambda: handler.payloads)
-    assert handler.deliveries == [Delivery(SUBJECT.name(), "COMMANDS-1", 1, None)]
+    assert handler.deliveries == [Delivery(SUBJECT.name(), "COMMANDS-1", 1, None, utcnow())]
 
 
 async def test_messages_are_handled_one_at_a_time_in_order(bus: Bus, publisher: Publisher) -> None:

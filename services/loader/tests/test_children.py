@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mistudio_contracts import Quantization, Source
+from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import InvalidInput, ModelLoadFailed
 from mistudio_contracts.work import PrepareModel
 from mistudio_loader.config import LoaderSettings
@@ -69,7 +70,7 @@ def test_the_end_of_a_child_is_a_passing_failure_with_its_cause(
         quantization=Quantization.FP16,
     )
     with pytest.raises(ModelLoadFailed) as caught:
-        asyncio.run(models.prepare(order))
+        asyncio.run(models.prepare(order, utcnow()))
     assert bus.sent
     error = caught.value
     assert error.transient

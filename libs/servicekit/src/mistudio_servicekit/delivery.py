@@ -1,6 +1,7 @@
 """A message as its handler sees it: the payload, and what is known of its delivery."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from faststream.nats.message import NatsMessage
@@ -29,12 +30,15 @@ class Delivery:
         1 for the first delivery.
     source
         The service that wrote it, if it says so.
+    published_at
+        When the stream took it, by the clock of the bus. The same at each delivery.
     """
 
     subject: str
     message_id: str
     attempt: int
     source: str | None
+    published_at: datetime = field(compare=False)
 
     def report_id(self, outcome: str) -> str:
         """Return the message id under which to report ``outcome``.
@@ -56,6 +60,7 @@ def delivery_of(message: Msg) -> Delivery:
         or f"{place.stream}-{place.sequence.stream}",
         attempt=place.num_delivered,
         source=headers.get(SOURCE),
+        published_at=place.timestamp,
     )
 
 

@@ -24,7 +24,7 @@ class ModelHandlers:
         return await self._models.inspect(request)
 
     async def prepare(self, order: PrepareModel, delivery: Delivery) -> None:
-        report = await self._models.prepare(order)
+        report = await self._models.prepare(order, delivery.published_at)
         if report is not None:
             await self._publisher.publish(
                 REPORT_PREPARED,
@@ -44,4 +44,4 @@ class ModelHandlers:
         )
 
     async def remove(self, order: RemoveArtifact, delivery: Delivery) -> None:
-        await self._models.remove(order.fingerprint)
+        await self._models.remove(order.fingerprint, delivery.published_at)

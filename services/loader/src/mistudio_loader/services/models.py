@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from mistudio_contracts import ErrorCode, LoadStage, MiStudioError
 from mistudio_contracts.errors import ModelLoadFailed, ServiceUnavailable
@@ -31,6 +32,7 @@ from .inspection import inspect
 from .reporting import LiveProgress
 from .stages import Stages
 from .timing import Timing
+from .wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ class Models:
     cancellations: Cancellations
     publisher: Publisher
     metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self._wanted = Wanted(self.workshop)
 
     async def inspect(self, request: InspectModelRequest) -> ModelFacts:
         """Return what a checkpoint is, from its config and headers alone.
@@ -67,14 +72,23 @@ class Models:
 
         return await asyncio.to_thread(work)
 
-    async def prepare(self, order: PrepareModel) -> ModelPreparedReport | None:
+    async def prepare(
+        self, order: PrepareModel, ordered_at: datetime
+    ) -> ModelPreparedReport | None:
         """Prepare a model in a child process; None when the task was cancelled.
+
+        Parameters
+        ----------
+        order
+            What to prepare.
+        ordered_at
+            When the bus took the order.
 
         Raises
         ------
         MiStudioError
             See :meth:`~.preparation.Preparation.run`; and ModelLoadFailed, transient, ``reason``
-            ``child_died``.
+            ``child_died`` or ``artifact_missing``.
         """
         if order.task_id in self.cancellations:
             return None
@@ -97,6 +111,8 @@ class Models:
                     answer = await self.children.run(
                         order.task_id, "prepare", self._job(order), step
                     )
+            prepared = Prepared.model_validate(answer)
+            await self._wanted.found(prepared.artifact.fingerprint, ordered_at)
             outcome = "prepared"
         except (MiStudioError, ChildDied) as error:
             if order.task_id in self.cancellations:
@@ -108,7 +124,6 @@ class Models:
             raise
         finally:
             timing.end(outcome)
-        prepared = Prepared.model_validate(answer)
         return ModelPreparedReport(
             task_id=order.task_id,
             model_id=order.model_id,
@@ -119,9 +134,9 @@ class Models:
             seconds=time.monotonic() - started,
         )
 
-    async def remove(self, fingerprint: str) -> None:
-        """Delete an artifact; one that is not there is as good as deleted."""
-        await asyncio.to_thread(self.workshop.remove, fingerprint)
+    async def remove(self, fingerprint: str, ordered_at: datetime) -> None:
+        """Delete an artifact, as ordered then; see :meth:`~.wanted.Wanted.remove`."""
+        await self._wanted.remove(fingerprint, ordered_at)
 
     def _job(self, order: PrepareModel) -> PrepareJob:
         return PrepareJob(
