@@ -16,6 +16,8 @@ from .figures import megabytes, milliseconds
 from .watching import Watch, counting, memory_of
 
 EVENTS_PER_SECOND = 1.0
+EVERY = 5.0
+"""Seconds between looks at the memory, each of which holds the gateway up."""
 
 
 def run(home: Path, clients: int, rate: int, seconds: float) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def run(home: Path, clients: int, rate: int, seconds: float) -> dict[str, Any]:
         before = memory_of(stack, "gateway")
         with Contender("crowd", crowd, plan, warm=False) as contender:
             connected = memory_of(stack, "gateway")
-            with Watch(stack, ("gateway",)) as watch, counting(stack) as used:
+            with Watch(stack, ("gateway",), EVERY) as watch, counting(stack) as used:
                 taken = contender.run()
             loaded = memory_of(stack, "gateway")
         left = memory_of(stack, "gateway")

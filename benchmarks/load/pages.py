@@ -102,8 +102,9 @@ async def fill(database_url: str, models: int, events: int) -> dict[str, int]:
                 events,
                 models,
             )
-        # As autovacuum would have done while the rows came in over months.
+        # As autovacuum and the checkpointer would have done while the rows came in over months.
         await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")
         tables = ("models", "extractions", "activation_caches", "extraction_shards", "inbox")
         counted = {}
         for table in (*tables, "audit_log"):
