@@ -18,7 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = ("*.md", "*.json", "*.yaml", "schemas/*.json")
-_MEASURED = re.compile(r"^<!-- measured: (\w+) -->$", re.MULTILINE)
+_MEASURED = re.compile(r"^<!-- measured: (\w+)(?:\.(\w+))? -->$", re.MULTILINE)
 _CONTENDERS = {
     "mistudio": "miStudio, committed to disk",
     "transformers_hooks": "transformers with hooks, padded batches of 32",
@@ -56,13 +56,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the tables in."""
-    return _MEASURED.sub(lambda found: measured(found[1]), markdown)
+    return _MEASURED.sub(lambda found: measured(found[1], found[2]), markdown)
 
 
-def measured(benchmark: str) -> str:
-    """Return a benchmark's kept result as tables, and the machine it was measured on."""
+def measured(benchmark: str, part: str | None = None) -> str:
+    """Return a benchmark's kept result as tables, and the machine it was measured on.
+
+    A benchmark of several parts keeps the lines of each part's table; that of one is returned.
+    """
     path = ROOT / "benchmarks" / "results" / f"{benchmark}.json"
     found = json.loads(path.read_text(encoding="utf-8"))
+    if part is not None:
+        lines = found["parts"][part]["table"]
+        return "\n".join(["| | |", "|---|---|", *(f"| {what} | {how} |" for what, how in lines)])
     if benchmark == "capture":
         tables = [
             (f"tokens/s, {name} samples", result["tokens_per_second"])

@@ -48,6 +48,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     kept = json.loads((ROOT / "benchmarks" / "results" / "capture.json").read_text())
     ours = kept["sets"]["ragged"]["tokens_per_second"]["mistudio"]
     assert f"<td>{ours:,.0f}</td>" in (site / "comparison" / "index.html").read_text()
+    load = json.loads((ROOT / "benchmarks" / "results" / "load.json").read_text())["parts"]
+    page = (site / "load" / "index.html").read_text()
+    assert all(f"<td>{what}</td>" in page for each in load.values() for what, _ in each["table"])
 
 
 @pytest.fixture
