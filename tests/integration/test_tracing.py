@@ -17,7 +17,7 @@ import pytest
 
 from mistudio_client.embedded import EmbeddedStack
 from mistudio_testkit.collector import Collector, Sent
-from mistudio_testkit.models import ragged_texts, write_jsonl
+from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.site import Json, Site
 
 pytestmark = pytest.mark.stack
@@ -80,9 +80,10 @@ def click(collector: Collector) -> Click:
 
 
 def test_a_load_is_one_trace_from_the_click_to_ready(
-    site: Site, click: Click, collector: Collector, tiny_model: Callable[[str], Path]
+    site: Site, click: Click, collector: Collector, home: Path
 ) -> None:
-    model = site.register(tiny_model("gpt2"))
+    # Nobody else's: it is not prepared yet.
+    model = site.register(make_model(home / "traced", "gpt2", n_inner=96))
     path = f"/models/{model['id']}/load"
     with site.frames(models=[model["id"]]) as frames:
         site.ask("POST", path, json={}, headers=click.headers)
