@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -78,6 +79,17 @@ async def pages(world: World) -> dict[str, Any]:
     }
 
 
+async def shards_are_ordered(settings: CatalogSettings, shards: int) -> bool:
+    """Whether so many shards are, after which nothing moves by itself."""
+    client = await connect(settings.nats_url)
+    try:
+        name = subjects.WORK_SHARD.name(settings.pool)
+        info = await client.jetstream().stream_info("WORK", subjects_filter=name)
+        return (info.state.subjects or {}).get(name) == shards
+    finally:
+        await client.close()
+
+
 async def dead(settings: CatalogSettings, publish: bool = False) -> list[tuple[int, str, bytes]]:
     """Return the dead letters, and put two there first, one of which leaves again."""
     client = await connect(settings.nats_url)
@@ -115,6 +127,7 @@ async def test_all_that_the_catalog_shows_comes_back_with_its_events_in_their_pl
         gone = await world.extract(ready.id, other.id, [0], 1)
         running = await world.request(ready.id, dataset.id, [1])
         await world.plan(2)
+        await until(partial(shards_are_ordered, settings, 2))
         letters = await dead(settings, publish=True)
         before = await pages(world)
         completed = await world.kept(subjects.EXTRACTION_COMPLETED)
