@@ -18,12 +18,16 @@ from mistudio_testkit.seeds import named_seeds, seeds
 
 log = logging.getLogger(__name__)
 
-FEW, MANY = range(10), range(200)
+FEW, MANY, NODES = range(10), range(200), range(1000, 1020)
 
 FOUND = {
     73: "an artifact whose report the bus lost, and whose model was deleted, lay there for ever",
 }
-"""Seeds beyond the few that were wrong once, each with what they found."""
+"""Seeds beyond the few that were wrong once, each with what they found.
+
+Of those over three nodes, all of which run each night, 1012 found that a removal that came late
+took what a later load had found, and 1014 an artifact that nobody knew of.
+"""
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
 
@@ -99,6 +103,6 @@ def test_an_artifact_that_nobody_knows_of_leaves_the_disk(stage: Stage) -> None:
         raise
 
 
-@pytest.mark.parametrize("seed", seeds(range(0), range(1000, 1020)))
+@pytest.mark.parametrize("seed", seeds(range(0), NODES))
 def test_nothing_is_lost_with_a_node_of_the_bus(cluster: Stage, seed: int) -> None:
     judge(cluster, seed)
