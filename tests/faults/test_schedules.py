@@ -26,7 +26,8 @@ FOUND = {
 """Seeds beyond the few that were wrong once, each with what they found.
 
 Of those over three nodes, all of which run each night, 1012 found that a removal that came late
-took what a later load had found, and 1014 an artifact that nobody knew of.
+took what a later load had found, 1014 an artifact that nobody knew of, and 1011 that a refused
+command which came again was done.
 """
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mistudio_catalog.config import CatalogSettings
 from mistudio_contracts import commands as c
 from mistudio_contracts import subjects
 from mistudio_contracts import work as w
+from mistudio_contracts.errors import NotFound
+from mistudio_servicekit.headers import ID
+from mistudio_servicekit.provision import connect
+from mistudio_testkit.bus import until
 
 from .support import World, running_world
 
@@ -38,6 +44,38 @@ async def test_a_refused_command_is_answered_by_an_event(world: World) -> None:
     assert refused["command"] == "model.load.requested"
     assert refused["model_id"] == "m_nobody"
     assert refused["error"]["code"] == "MODEL_NOT_FOUND"
+
+
+async def test_a_refused_command_that_comes_again_stays_refused(world: World) -> None:
+    """The bus may not have heard that it is done with, and what it asks for be possible by now."""
+    model, dataset = await world.register(), await world.ready_dataset()
+    command = c.RequestExtraction(
+        model_id=model.id, dataset_id=dataset.id, layer_indices=[0], extraction_id="ext_late"
+    )
+    command_id = await world.publish(subjects.EXTRACTION, command)
+    await world.event(subjects.COMMAND_REFUSED, command_id=command_id)
+    await world.load(model.id)
+    await world.prepare()
+    await world.place()
+    await world.event(subjects.MODEL_READY, model_id=model.id)
+    client = await connect(world.settings.nats_url)
+    try:
+        # Without the id by which the stream would take it for the same.
+        jetstream = client.jetstream()
+        body = command.model_dump_json().encode()
+        headers = {ID: command_id}
+        await jetstream.publish(
+            subjects.EXTRACTION.name(), body, stream="COMMANDS", headers=headers
+        )
+
+        async def handled() -> bool:
+            return not (await jetstream.stream_info("COMMANDS")).state.messages
+
+        await until(handled)
+    finally:
+        await client.close()
+    with pytest.raises(NotFound):
+        await world.extraction("ext_late")
 
 
 async def test_commands_are_counted_by_who_asks(settings: CatalogSettings) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
+import nats.js.errors
 
 from mistudio_client.embedded.processes import wait_until
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
@@ -185,7 +186,7 @@ class Runs:
             self._bed.supervise()
             try:
                 final = self._looking.final()
-            except nats.errors.TimeoutError:
+            except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError):
                 # A node that came back is still catching up: nothing can be said of the bus yet.
                 return False
             seen[:] = [(final, disagreements(final, self.reference))]

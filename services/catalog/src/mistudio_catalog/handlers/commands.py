@@ -102,6 +102,11 @@ def _open(
                 reason="reserved",
                 remedy="Name who asks, or leave it out.",
             )
+        async with catalog.database.reading() as tx:
+            if await tx.ledger.was_handled(delivery.message_id):
+                # It was refused, and is there again because the bus did not hear that it is done
+                # with. What is possible by now was told to be impossible.
+                return
         await catalog.audit.of(subject, Door.BUS, command, lambda: act(command, _Meta(delivery)))
 
     async def refuse(command: c.Command, error: MiStudioError, delivery: Delivery) -> None:

@@ -31,6 +31,10 @@ class LedgerTables:
         found = await _SQL.first_handling(self._connection, message_id=message_id, subject=subject)
         return found is not None
 
+    async def was_handled(self, message_id: str) -> bool:
+        """Whether :meth:`first_handling` has noted a message."""
+        return bool(await _SQL.was_handled(self._connection, message_id=message_id))
+
     async def exclusively(self, scope: str) -> None:
         """Wait to be the only transaction in ``scope``, until this one ends."""
         await _SQL.exclusively(self._connection, scope=scope)

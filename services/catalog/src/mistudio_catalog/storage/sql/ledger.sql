@@ -3,6 +3,9 @@ INSERT INTO inbox (message_id, subject) VALUES (:message_id, :subject)
 ON CONFLICT DO NOTHING
 RETURNING message_id;
 
+-- name: was_handled$
+SELECT EXISTS (SELECT FROM inbox WHERE message_id = :message_id);
+
 -- name: exclusively!
 -- Held until the transaction ends.
 SELECT pg_advisory_xact_lock(7310004, hashtext(:scope));
