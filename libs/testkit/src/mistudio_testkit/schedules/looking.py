@@ -15,6 +15,8 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import ServiceUnavailableError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 import mistudio_activations
 from mistudio_loader.storage.artifacts import find_artifact
@@ -26,6 +28,7 @@ from .history import Event
 
 T = TypeVar("T")
 
+CATCHING_UP_SECONDS = 20.0
 QUEUES = ("COMMANDS", "WORK", "REPORTS")
 EVENTS = "EVENTS"
 """What the catalog tells everybody."""
@@ -146,7 +149,14 @@ class Looking:
             finally:
                 await client.close()
 
-        return asyncio.run(ask())
+        # A node that came back is catching up: nothing can be said of the bus yet.
+        waiting = Retrying(
+            retry=retry_if_exception_type((asyncio.TimeoutError, ServiceUnavailableError)),
+            wait=wait_fixed(0.2),
+            stop=stop_after_delay(CATCHING_UP_SECONDS),
+            reraise=True,
+        )
+        return waiting(lambda: asyncio.run(ask()))
 
 
 def _shown(path: Path) -> bool:

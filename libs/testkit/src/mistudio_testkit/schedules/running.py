@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats.errors
-import nats.js.errors
-
 from mistudio_client.embedded.processes import wait_until
 from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.site import Site
@@ -184,11 +181,7 @@ class Runs:
 
         def rests() -> bool:
             self._bed.supervise()
-            try:
-                final = self._looking.final()
-            except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError):
-                # A node that came back is still catching up: nothing can be said of the bus yet.
-                return False
+            final = self._looking.final()
             seen[:] = [(final, disagreements(final, self.reference))]
             return not seen[0][1]
 
