@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+OVER_TLS = {**SECURITY_HEADERS, "Strict-Transport-Security": "max-age=31536000"}
 """For a year a browser comes by https alone. Of this host: others of its domain are not ours."""
 
 
@@ -98,8 +98,8 @@ class Observed:
                 headers = MutableHeaders(scope=message)
                 headers["X-Trace-Id"] = scope[KEY]
                 # As a browser came: uvicorn takes the scheme from proxies that it trusts.
-                secure = OVER_TLS if scope["scheme"] == "https" else {}
-                for name, value in (SECURITY_HEADERS | secure).items():
+                added = OVER_TLS if scope["scheme"] == "https" else SECURITY_HEADERS
+                for name, value in added.items():
                     headers.setdefault(name, value)
             elif message["type"] == "http.response.body":
                 sent += len(message.get("body", b""))

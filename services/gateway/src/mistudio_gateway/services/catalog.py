@@ -8,21 +8,10 @@ from typing import TypeVar
 from faststream.nats import NatsBroker
 from pydantic import BaseModel
 
+from mistudio_contracts import subjects
 from mistudio_contracts.errors import MiStudioError
 from mistudio_contracts.rpc import GetCacheRequest
-from mistudio_contracts.subjects import (
-    RPC_CACHE_GET,
-    RPC_CACHE_LIST,
-    RPC_DATASET_GET,
-    RPC_DATASET_LIST,
-    RPC_DEVICE_LIST,
-    RPC_EXTRACTION_GET,
-    RPC_EXTRACTION_LIST,
-    RPC_HOOK_POINT_LIST,
-    RPC_MODEL_GET,
-    RPC_MODEL_LIST,
-    Subject,
-)
+from mistudio_contracts.subjects import Subject
 from mistudio_contracts.views import Cache
 from mistudio_servicekit import rpc
 
@@ -33,15 +22,15 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 LOOKED_AT = frozenset(
     {
-        RPC_CACHE_LIST,
-        RPC_DATASET_GET,
-        RPC_DATASET_LIST,
-        RPC_DEVICE_LIST,
-        RPC_EXTRACTION_GET,
-        RPC_EXTRACTION_LIST,
-        RPC_HOOK_POINT_LIST,
-        RPC_MODEL_GET,
-        RPC_MODEL_LIST,
+        subjects.RPC_CACHE_LIST,
+        subjects.RPC_DATASET_GET,
+        subjects.RPC_DATASET_LIST,
+        subjects.RPC_DEVICE_LIST,
+        subjects.RPC_EXTRACTION_GET,
+        subjects.RPC_EXTRACTION_LIST,
+        subjects.RPC_HOOK_POINT_LIST,
+        subjects.RPC_MODEL_GET,
+        subjects.RPC_MODEL_LIST,
     }
 )
 """Questions that change nothing and are answered alike whoever asks."""
@@ -119,4 +108,6 @@ class Catalog:
         MiStudioError
             When there is none, or as :meth:`ask`.
         """
-        return await self.ask(RPC_CACHE_GET, GetCacheRequest(actor=actor, cache_id=cache_id), Cache)
+        return await self.ask(
+            subjects.RPC_CACHE_GET, GetCacheRequest(actor=actor, cache_id=cache_id), Cache
+        )
