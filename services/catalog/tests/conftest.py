@@ -87,6 +87,17 @@ def settings(catalog_url: str, nats_url: str) -> CatalogSettings:
     return _settings(catalog_url, nats_url)
 
 
+@asynccontextmanager
+async def _servers(
+    postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[str, str]]:
+    """Yield the URLs of an empty database and of a provisioned bus."""
+    async with _copied(postgres_url, template) as url:
+        with nats_server(tmp_path_factory.mktemp("nats")) as bus:
+            await provision(bus, ("default",))
+            yield url, bus
+
+
 @pytest_asyncio.fixture
 async def own_world(settings: CatalogSettings) -> AsyncIterator[World]:
     """A catalog of the test's own, with the test in the place of everybody else."""
@@ -99,11 +110,11 @@ async def standing(
     postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Standing]:
     """The catalog of all tests that begin with an empty one."""
-    async with _copied(postgres_url, template) as url:
-        with nats_server(tmp_path_factory.mktemp("nats")) as bus:
-            await provision(bus, ("default",))
-            async with standing_catalog(_settings(url, bus)) as opened:
-                yield opened
+    async with (
+        _servers(postgres_url, template, tmp_path_factory) as (url, bus),
+        standing_catalog(_settings(url, bus)) as opened,
+    ):
+        yield opened
 
 
 @pytest_asyncio.fixture
@@ -118,8 +129,8 @@ async def shared_world(
     postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
     """A running catalog for all tests of a file that keep to rows and actors of their own."""
-    async with _copied(postgres_url, template) as url:
-        with nats_server(tmp_path_factory.mktemp("nats")) as bus:
-            await provision(bus, ("default",))
-            async with running_world(CatalogSettings(database_url=url, nats_url=bus)) as opened:
-                yield opened
+    async with (
+        _servers(postgres_url, template, tmp_path_factory) as (url, bus),
+        running_world(CatalogSettings(database_url=url, nats_url=bus)) as opened,
+    ):
+        yield opened
