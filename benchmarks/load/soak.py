@@ -14,11 +14,15 @@ from mistudio_testkit.models import make_model, ragged_texts, write_jsonl
 from mistudio_testkit.site import EXTRACTION_DONE, MODEL_DONE, Frames, Site
 
 from .figures import megabytes
+from .filling import fill
 from .watching import PROGRAMS, Watch
 
 TURNS_AN_HOUR = 10
 """A load, an extraction that computes, its eviction and an unload; ten loads an hour are the limit
 of a user."""
+
+WARM_SHARE = 0.5
+"""Of the hours, worked before those that are measured: pools and plans come with use."""
 
 SAMPLES = 24
 SHARD_TOKENS = 256
@@ -64,8 +68,10 @@ def run(home: Path, hours: float) -> dict[str, Any]:
         site = Site(stack.url, stack.token)
         model = site.register(checkpoint)
         dataset = site.upload(write_jsonl(home / "texts.jsonl", ragged_texts(SAMPLES)))
+        asyncio.run(fill(stack.nats_url))
         with site.frames() as frames:
-            turn(site, frames, model["id"], dataset["id"])
+            for _ in range(max(1, round(turns * WARM_SHARE))):
+                turn(site, frames, model["id"], dataset["id"])
             before = asyncio.run(_last(stack.nats_url))
             begin = time.monotonic()
             with Watch(stack, PROGRAMS, every=1.0) as watch:

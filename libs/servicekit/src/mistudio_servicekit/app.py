@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.specification import AsyncAPI
+from uvicorn.loops.auto import auto_loop_factory
 
 from mistudio_contracts.base import CONTRACT_VERSION
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
@@ -91,8 +92,9 @@ def run(app: ServiceApp, settings: ServiceSettings) -> None:
 
 
 def _run(app: ServiceApp, settings: ServiceSettings) -> int:
-    # asyncio.run would wait for threads that cancelled handlers have left behind.
-    loop = asyncio.new_event_loop()
+    # asyncio.run would wait for threads that cancelled handlers have left behind, and asyncio's own
+    # loop leaves the heap in pieces: docs/decisions/0033.
+    loop = auto_loop_factory()()
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(_main(app, settings))
