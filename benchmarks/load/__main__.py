@@ -1,11 +1,12 @@
 """How much the running system takes: ``make bench NAME=load``.
 
-Four parts, each of which runs alone by ``--only``, on an embedded stack of its own:
+Five parts, each of which runs alone by ``--only``, on an embedded stack of its own:
 
 - *clients*: 2,000 WebSocket clients that hear of everything, and 500 requests a second beside them;
 - *silent*: clients that never read, what each costs, and how they end;
 - *pages*: the pages over 100,000 models and 1,000,000 events;
-- *soak*: a day's work as fast as the system does it, and whether memory stays flat.
+- *soak*: a day's work as fast as the system does it, and whether memory stays flat;
+- *bus*: two weeks' messages through NATS alone, and whether its memory stays flat.
 
 Clients, requests and what measures run on the same machine: their own processor time is told.
 """
@@ -23,9 +24,9 @@ from rich.table import Table
 
 from benchmarks._harness import RESULTS, write_result
 
-from . import clients, pages, silent, soak
+from . import bus, clients, pages, silent, soak
 
-PARTS = ("clients", "silent", "pages", "soak")
+PARTS = ("clients", "silent", "pages", "soak", "bus")
 
 
 def measure(
@@ -41,8 +42,11 @@ def measure(
     if part == "pages":
         result = pages.run(home, told.models, told.events)
         return result, pages.table(result)
-    result = soak.run(home, told.hours)
-    return result, soak.table(result)
+    if part == "soak":
+        result = soak.run(home, told.hours)
+        return result, soak.table(result)
+    result = bus.run(home, told.days)
+    return result, bus.table(result)
 
 
 def kept() -> dict[str, Any]:
@@ -62,6 +66,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--hours", type=float, default=24.0, help="of work in the soak")
+    parser.add_argument("--days", type=int, default=14, help="of messages through NATS alone")
     parser.add_argument("--trial", action="store_true", help="write no result")
     told = parser.parse_args()
     parts = kept()

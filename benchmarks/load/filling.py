@@ -1,8 +1,4 @@
-"""Fill what grows up to a limit and stays there, as a system that has run for a week has it.
-
-JetStream keeps the newest block of each stream, up to 8 MiB, in memory while it is written to, and
-a gateway its ring of the newest events. Neither says anything about memory that is lost.
-"""
+"""Messages of a model that does not exist, through the streams that a day's work goes through."""
 
 from __future__ import annotations
 
@@ -17,57 +13,76 @@ from mistudio_contracts.errors import ErrorBody, ErrorCode
 from mistudio_contracts.events import ModelFailed, ModelLoadProgress
 from mistudio_contracts.states import LoadStage, ModelStatus
 
-MESSAGES = 12_000
-"""Of 1 kB each: more than the ring's 10,000 events, and than a block."""
-
 PADDING = "x" * 600
-AT_ONCE = 200
+"""Makes a message 1 kB, with what is around it."""
+
+AT_ONCE = 100
+MOST_SECONDS = 60.0
+
+_FAILED = ModelFailed(
+    model_id="m_filling",
+    status=ModelStatus.FAILED,
+    task_id="task_filling",
+    error=ErrorBody(code=ErrorCode.MODEL_LOAD_FAILED, message=PADDING),
+)
+_PROGRESS = ModelLoadProgress(
+    model_id="m_filling",
+    status=ModelStatus.LOADING,
+    task_id="task_filling",
+    stage=LoadStage.QUANTIZING,
+    progress=50.0,
+    message=PADDING,
+)
+_SENT = {
+    "EVENTS": ("model.failed", _FAILED.model_dump_json()),
+    "PROGRESS": ("model.load.progress", _PROGRESS.model_dump_json()),
+    "WORK": ("work.filling", PADDING),
+    "REPORTS": ("report.filling", PADDING),
+}
+_QUEUES = ("WORK", "REPORTS")
 
 
-async def _publish(jetstream: JetStreamContext, subject: str, body: bytes) -> None:
-    for _ in range(0, MESSAGES, AT_ONCE):
-        await asyncio.gather(
-            *(
-                jetstream.publish(subject, body, headers={"Nats-Msg-Id": uuid4().hex})
-                for _ in range(AT_ONCE)
+class Filling:
+    """Sends messages through the streams of a bus; what goes through a work queue is taken at once.
+
+    Parameters
+    ----------
+    jetstream
+        Of a connection to a provisioned bus.
+    """
+
+    def __init__(self, jetstream: JetStreamContext) -> None:
+        self._jetstream = jetstream
+        self._taking: dict[str, JetStreamContext.PullSubscription] = {}
+
+    async def send(self, stream: str, count: int) -> None:
+        """Send ``count`` messages through a stream, some at a time."""
+        for begin in range(0, count, AT_ONCE):
+            some = min(AT_ONCE, count - begin)
+            await asyncio.gather(*(self._publish(stream) for _ in range(some)))
+            if stream in _QUEUES:
+                await self._take(stream, some)
+
+    async def _publish(self, stream: str) -> None:
+        subject, body = _SENT[stream]
+        named = {"Nats-Msg-Id": uuid4().hex}
+        await self._jetstream.publish(subject, body.encode(), headers=named, timeout=MOST_SECONDS)
+
+    async def _take(self, stream: str, count: int) -> None:
+        if stream not in self._taking:
+            self._taking[stream] = await self._jetstream.pull_subscribe(
+                _SENT[stream][0], "filling", stream, ConsumerConfig(max_ack_pending=AT_ONCE)
             )
-        )
+        while count:
+            for message in await self._taking[stream].fetch(count, MOST_SECONDS):
+                await message.ack_sync(MOST_SECONDS)
+                count -= 1
 
 
-async def _work_off(jetstream: JetStreamContext, stream: str, subject: str) -> None:
-    """Send through a work queue what nobody else takes, and take it."""
-    subscription = await jetstream.pull_subscribe(
-        subject, durable="filling", stream=stream, config=ConsumerConfig(max_ack_pending=MESSAGES)
-    )
-    await _publish(jetstream, subject, PADDING.encode())
-    for _ in range(0, MESSAGES, AT_ONCE):
-        for message in await subscription.fetch(AT_ONCE):
-            await message.ack_sync()
-    await jetstream.delete_consumer(stream, "filling")
-
-
-async def fill(nats_url: str) -> None:
-    """Send ``MESSAGES`` through each busy stream of a bus, of a model that does not exist."""
-    failed = ModelFailed(
-        model_id="m_filling",
-        status=ModelStatus.FAILED,
-        task_id="task_filling",
-        error=ErrorBody(code=ErrorCode.MODEL_LOAD_FAILED, message=PADDING),
-    )
-    progress = ModelLoadProgress(
-        model_id="m_filling",
-        status=ModelStatus.LOADING,
-        task_id="task_filling",
-        stage=LoadStage.QUANTIZING,
-        progress=50.0,
-        message=PADDING,
-    )
+async def fill_ring(nats_url: str, events: int) -> None:
+    """Send so many events, of which a gateway keeps the newest."""
     connection = await nats.connect(nats_url)
     try:
-        jetstream = connection.jetstream(timeout=60)
-        await _publish(jetstream, "model.failed", failed.model_dump_json().encode())
-        await _publish(jetstream, "model.load.progress", progress.model_dump_json().encode())
-        await _work_off(jetstream, "WORK", "work.filling")
-        await _work_off(jetstream, "REPORTS", "report.filling")
+        await Filling(connection.jetstream()).send("EVENTS", events)
     finally:
         await connection.close()
