@@ -234,8 +234,10 @@ def _watched(name: str, sittings: Sequence[Sitting], history: History) -> list[s
     kept = {event.place: event for event in history.kept}
     now = [event for sitting in sittings for event in sitting.events if event.place in kept]
     old = [event for sitting in sittings for event in sitting.events if event.place not in kept]
-    if old and history.lost is None:
-        found.append(f"{name} was told what the stream does not hold: {old[0]}")
+    # Of what was said before the schedule began, a gateway may tell a moment later.
+    unheld = [event for event in old if event.sequence > history.begun]
+    if unheld and history.lost is None:
+        found.append(f"{name} was told what the stream does not hold: {unheld[0]}")
     for told in (old, now):
         for before, after in itertools.pairwise(told):
             if after.sequence == before.sequence:

@@ -67,8 +67,9 @@ class Looking:
 
     def final(self) -> Final:
         """Return how everything stands."""
-        rows: Final = asyncio.run(self._rows())
+        # What waits is looked at first: of a command taken in between, the rows then tell.
         queued, dead = self._with_bus(_queued)
+        rows: Final = asyncio.run(self._rows())
         return Final(
             models=rows.models,
             extractions=rows.extractions,
