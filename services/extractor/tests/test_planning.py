@@ -379,6 +379,16 @@ class TestShards:
         order = plan_order(tiny, disk.dataset(ragged_texts(20)))
         assert Planning(Layout(disk.settings)).plan(order, lambda: True) is None
 
+    def test_a_plan_whose_store_is_deleted_meanwhile_stops(
+        self, disk: Disk, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def deleted(*_: object) -> None:
+            raise FileNotFoundError("a removal went between the directory and the file")
+
+        monkeypatch.setattr(planning, "write_tokens", deleted)
+        order = plan_order(tiny, disk.dataset(ragged_texts(20)))
+        assert Planning(Layout(disk.settings)).plan(order, lambda: False) is None
+
 
 class TestParts:
     """A long plan is made in parts, which together are the whole plan."""

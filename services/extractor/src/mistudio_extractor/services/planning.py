@@ -54,7 +54,8 @@ class Planning:
     def plan(
         self, order: PlanExtraction, should_stop: Callable[[], bool]
     ) -> ExtractionPlannedReport | None:
-        """Return a part of the plan, its token shards written; None when ``should_stop`` said so.
+        """Return a part of the plan, its token shards written; None when ``should_stop`` said so,
+        and when the store was deleted meanwhile.
 
         Raises
         ------
@@ -205,7 +206,12 @@ def _write(store: Place, index: int, piece: Cut, *, with_starts: bool) -> ShardC
     ids = np.concatenate([sample.ids for sample in samples])
     rows = np.array([sample.row for sample in samples], np.int64)
     starts = np.array([sample.start for sample in samples], np.int64) if with_starts else None
-    write_tokens(store, index, ids, offsets, rows, starts)
+    try:
+        write_tokens(store, index, ids, offsets, rows, starts)
+    except FileNotFoundError:
+        # The store is being deleted, which is done to one that nobody works on: the order is void,
+        # or comes again.
+        raise PlanStopped from None
     return ShardCut(samples=len(samples), tokens=int(ids.size))
 
 
