@@ -48,6 +48,11 @@ def process(settings: CatalogSettings, port: int) -> Iterator[subprocess.Popen[s
         started.wait()
 
 
+def loaded(process: subprocess.Popen[str], library: str) -> bool:
+    """Tell whether a process has a library in its memory."""
+    return library in Path(f"/proc/{process.pid}/maps").read_text()
+
+
 def page(port: int, path: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
@@ -74,6 +79,7 @@ async def test_it_gets_ready_shows_its_metrics_and_ends_in_order(
     with process(settings, port) as catalog:
         assert json.loads(until_page(port, "/health/ready", 200))
         assert "mistudio_catalog_outbox_messages" in page(port, "/metrics")[1]
+        assert loaded(catalog, "uvloop"), "asyncio's own loop leaves the heap in pieces"
         catalog.terminate()
         assert catalog.wait(timeout=10) == 0
 

@@ -9,13 +9,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.specification import AsyncAPI
-from uvicorn.loops.auto import auto_loop_factory
 
 from mistudio_contracts.base import CONTRACT_VERSION
 from mistudio_contracts.errors import MiStudioError, ServiceUnavailable
@@ -66,7 +65,11 @@ def asgi(life: Life) -> AsgiFastStream:
     )
 
 
-def run(app: ServiceApp, settings: ServiceSettings) -> None:
+def run(
+    app: ServiceApp,
+    settings: ServiceSettings,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     """Run a service until SIGTERM or SIGINT, and end the process.
 
     The health page answers from the first moment. At a signal the service takes no more messages,
@@ -80,8 +83,10 @@ def run(app: ServiceApp, settings: ServiceSettings) -> None:
         The service.
     settings
         Where the health page is served.
+    new_loop
+        Makes the loop that it runs on. One that starts child processes runs on asyncio's own.
     """
-    status = _run(app, settings)
+    status = _run(app, settings, new_loop)
     flush_traces()
     logs.flush()
     sys.stdout.flush()
@@ -91,10 +96,13 @@ def run(app: ServiceApp, settings: ServiceSettings) -> None:
     sys.exit(status)
 
 
-def _run(app: ServiceApp, settings: ServiceSettings) -> int:
-    # asyncio.run would wait for threads that cancelled handlers have left behind, and asyncio's own
-    # loop leaves the heap in pieces: docs/decisions/0033.
-    loop = auto_loop_factory()()
+def _run(
+    app: ServiceApp,
+    settings: ServiceSettings,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> int:
+    # asyncio.run would wait for threads that cancelled handlers have left behind.
+    loop = new_loop()
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(_main(app, settings))

@@ -34,11 +34,14 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.verb in ("save", "restore"):
         _keep(settings, chosen.verb, chosen.folder, getattr(chosen, "check", False))
         return
+    from uvicorn.loops.auto import auto_loop_factory
+
     from mistudio_servicekit.app import run
 
     from .factory import create_app
 
-    run(create_app(settings), settings)
+    # asyncio's own leaves the heap in pieces: docs/decisions/0033.
+    run(create_app(settings), settings, auto_loop_factory())
 
 
 def _migrate(settings: CatalogSettings, down: str | None) -> None:
