@@ -22,6 +22,7 @@ FEW, MANY, NODES = range(10), range(200), range(1000, 1020)
 
 FOUND = {
     73: "an artifact whose report the bus lost, and whose model was deleted, lay there for ever",
+    173: "a plan whose store was deleted while it was written became a dead letter",
 }
 """Seeds beyond the few that were wrong once, each with what they found.
 
