@@ -62,7 +62,8 @@ async def guarded(accounts: Accounts, kit):
     async with (
         kit.running_catalog(accounts.url("catalog"), ("catalog",)) as catalog,
         kit.running_catalog(accounts.url("extractor"), ("extractor",)) as extractor,
-        kit.running_gateway(accounts.url("gateway")) as gateway,
+        # All roles ask at once: on a busy machine the last waits for longer than a user would.
+        kit.running_gateway(accounts.url("gateway"), rpc_timeout_seconds=25.0) as gateway,
     ):
         yield gateway, catalog, extractor
 
