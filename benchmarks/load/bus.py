@@ -20,7 +20,7 @@ from mistudio_servicekit.provision import provision
 
 from .figures import megabytes
 from .filling import Filling
-from .watching import Samples
+from .watching import MOST_GROWTH_PERCENT, Samples
 
 A_DAY = {"EVENTS": 2_640, "PROGRESS": 1_440, "WORK": 1_920, "REPORTS": 2_160}
 """Messages of a day's work: what the soak counts. All can be divided by 24."""
@@ -29,7 +29,6 @@ DUPLICATE_SECONDS = 0.1
 """For two minutes NATS remembers which messages it has had; here a day takes a few seconds."""
 
 PROGRAM = "nats"
-MOST_GROWTH_PERCENT = 5.0
 
 
 async def _forget_sooner(jetstream: JetStreamContext) -> None:
@@ -67,7 +66,7 @@ def run(home: Path, days: int) -> dict[str, Any]:
         samples = asyncio.run(_work(server, days))
     sizes = samples.pss[PROGRAM]
     quarters = [samples.quarter(PROGRAM, which) for which in range(4)]
-    grown = 100 * (quarters[3] / quarters[1] - 1)
+    grown = samples.growth_percent(PROGRAM)
     return {
         "days": days,
         "seconds": round(time.monotonic() - begin, 1),

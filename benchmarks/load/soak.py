@@ -15,7 +15,7 @@ from mistudio_testkit.site import EXTRACTION_DONE, MODEL_DONE, Frames, Site
 
 from .figures import megabytes
 from .filling import fill_ring
-from .watching import PROGRAMS, Watch
+from .watching import MOST_GROWTH_PERCENT, PROGRAMS, Watch
 
 TURNS_AN_HOUR = 10
 """A load, an extraction that computes, its eviction and an unload; ten loads an hour are the limit
@@ -29,7 +29,6 @@ RING_EVENTS = 10_000
 
 SAMPLES = 24
 SHARD_TOKENS = 256
-MOST_GROWTH_PERCENT = 5.0
 
 
 async def _last(nats_url: str) -> dict[str, int]:
@@ -84,10 +83,7 @@ def run(home: Path, hours: float) -> dict[str, Any]:
             after = asyncio.run(_last(stack.nats_url))
         site.close()
     samples = watch.samples
-    grown = {
-        name: round(100 * (samples.quarter(name, 3) / samples.quarter(name, 1) - 1), 2)
-        for name in PROGRAMS
-    }
+    grown = {name: samples.growth_percent(name) for name in PROGRAMS}
     # NATS goes up and down with the blocks that it writes to, over more than a day: part *bus*.
     judged = [each for name, each in grown.items() if name != "nats"]
     return {
@@ -100,7 +96,7 @@ def run(home: Path, hours: float) -> dict[str, Any]:
             name: [megabytes(samples.quarter(name, which)) for which in range(4)]
             for name in PROGRAMS
         },
-        "growth_percent": grown,
+        "growth_percent": {name: round(each, 2) for name, each in grown.items()},
         "most_growth_percent": MOST_GROWTH_PERCENT,
         "within": all(each <= MOST_GROWTH_PERCENT for each in judged),
     }

@@ -15,6 +15,9 @@ from mistudio_client.embedded import EmbeddedStack
 
 PROGRAMS = ("catalog", "gateway", "loader", "extractor", "nats", "postgres")
 
+MOST_GROWTH_PERCENT = 5.0
+"""Memory that grows by less from the second quarter of the time to the last is flat."""
+
 
 def processes_of(stack: EmbeddedStack, program: str) -> list[psutil.Process]:
     """Return a program's process and those below it."""
@@ -78,6 +81,10 @@ class Samples:
             if begin + which * width <= at <= begin + (which + 1) * width
         ]
         return sum(chosen) / len(chosen)
+
+    def growth_percent(self, program: str) -> float:
+        """Return by how much the last quarter's mean is above that of the second."""
+        return 100 * (self.quarter(program, 3) / self.quarter(program, 1) - 1)
 
 
 class Watch:
