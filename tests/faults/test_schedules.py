@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 FEW, MANY, NODES = range(10), range(200), range(1000, 1020)
 
 FOUND = {
+    34: "a commit brought columns back into the catalog whose files were about to leave",
     73: "an artifact whose report the bus lost, and whose model was deleted, lay there for ever",
     173: "a plan whose store was deleted while it was written became a dead letter",
 }

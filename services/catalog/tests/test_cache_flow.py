@@ -17,7 +17,7 @@ from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, ServiceUnavailable
 
-from .support import World, now
+from .support import World, committed, now
 
 
 async def evict(world: World, cache_id: str) -> int:
@@ -92,6 +92,20 @@ async def test_an_eviction_waits_for_the_extraction_that_runs_on_the_store(world
     assert (await finish_eviction(world)).hook_points == ["layers.0.resid_post"]
 
 
+async def test_a_commit_brings_nothing_back_that_waits_for_it_to_leave(world: World) -> None:
+    model, dataset = await world.ready_model(), await world.ready_dataset()
+    done = await world.extract(model.id, dataset.id, [0])
+    await world.request(model.id, dataset.id, [1])
+    plan = await world.plan()
+    await evict(world, done.cache_id or "")
+    await world.capture()
+    order = await world.order(subjects.WORK_COMMIT, w.CommitExtraction)
+    both = ["layers.0.resid_post", "layers.1.resid_post"]
+    await world.publish(subjects.REPORT_COMMITTED, committed(order, both))
+    await finish_eviction(world)
+    assert await columns(world.settings, plan.store_key) == ["layers.1.resid_post"]
+
+
 async def test_a_deleted_model_takes_its_caches_along(world: World) -> None:
     model, dataset = await world.ready_model(), await world.ready_dataset()
     done = await world.extract(model.id, dataset.id, [0])
@@ -150,6 +164,16 @@ async def test_caches_that_nobody_used_for_a_month_leave(world: World) -> None:
     assert world.events(subjects.CACHE_EVICTED) == []
     await sweep(world.settings, now=lambda: now() + timedelta(days=31))
     await world.event(subjects.CACHE_EVICTED, cache_id=done.cache_id)
+
+
+async def columns(settings: CatalogSettings, store_key: str) -> list[str]:
+    """Return the columns that the catalog has of a store."""
+    database = Database(settings.database_url)
+    await database.open()
+    async with database.reading() as tx:
+        found = await tx.stores.columns(store_key)
+    await database.close()
+    return list(found)
 
 
 async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) -> None:

@@ -210,10 +210,13 @@ class Capture:
         store = Store(store_key, extraction.pool, report.storage_path, report.token_bytes)
         await tx.stores.save(store)
         known = await tx.stores.columns(store_key)
-        there = {each.hook_point for each in report.columns}
+        # What is to leave waits for this commit to be over: the manifest still names it.
+        leaving = await tx.stores.columns_leaving(store_key)
+        kept = [each for each in report.columns if each.hook_point not in leaving]
+        there = {each.hook_point for each in kept}
         await tx.stores.delete_columns(store_key, [name for name in known if name not in there])
         own = set(extraction.hook_points)
-        for summary in report.columns:
+        for summary in kept:
             covers = extraction.rows_considered if summary.hook_point in own else 0
             await tx.stores.save_column(store_key, summary, covers)
         extent = Extent(

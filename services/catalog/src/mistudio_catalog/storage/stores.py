@@ -101,6 +101,11 @@ class StoreTables:
         rows = _SQL.columns_viewed(self._connection, store_key=store_key)
         return {row["hook_point"] async for row in rows}
 
+    async def columns_leaving(self, store_key: str) -> set[str]:
+        """Return the columns whose files are to leave the disk."""
+        rows = _SQL.columns_leaving(self._connection, store_key=store_key)
+        return {row["hook_point"] async for row in rows}
+
     async def insert_eviction(self, eviction: Eviction) -> None:
         columns = _EVICTIONS.write(eviction)
         for later in ("ordered_at", "times_ordered"):

@@ -60,6 +60,11 @@ SELECT * FROM store_columns WHERE store_key = :store_key ORDER BY hook_point;
 SELECT DISTINCT unnest(hook_points) AS hook_point FROM activation_caches
 WHERE store_key = :store_key;
 
+-- name: columns_leaving
+-- The columns of a store whose files are to leave the disk.
+SELECT DISTINCT unnest(hook_points) AS hook_point FROM store_evictions
+WHERE store_key = :store_key;
+
 -- name: delete_columns!
 DELETE FROM store_columns
 WHERE store_key = :store_key AND hook_point = ANY(:hook_points::text[]);
