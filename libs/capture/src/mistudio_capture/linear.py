@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-import bitsandbytes.functional as bnb
 import torch
 from torch import nn
 from torch.nn.functional import linear, pad
+
+from . import bnb
 
 Parts = Mapping[str, torch.Tensor]
 """A weight's tensors by what stands behind ``weight`` in their name, such as ``.absmax``."""

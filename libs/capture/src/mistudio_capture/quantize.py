@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import bitsandbytes.functional as bnb
 import torch
+
+from . import bnb
 
 BLOCK = 64
 """Weights that share a scale, as bitsandbytes has it for 4 bits."""
