@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 
 from .nightly import NIGHTLY
 
@@ -19,7 +20,7 @@ def named_seeds() -> range | None:
     return range(int(first), int(last or first) + 1)
 
 
-def seeds(few: range, many: range) -> range:
+def seeds(few: Sequence[int], many: Sequence[int]) -> Sequence[int]:
     """Return those of the environment; else as many as there is time for."""
     named = named_seeds()
     if named is not None:

@@ -16,7 +16,7 @@ app = group("")
 
 # The service sends what it has at once; a longer silence means that nothing more is kept.
 _SILENCE_SECONDS = 3.0
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 2.0
 
 
 @app.command()
