@@ -20,7 +20,7 @@ class _Linear(nn.Linear):
         return linear(input.float(), self.weight.float(), bias).to(input.dtype)
 
 
-class _Conv1D(Conv1D):
+class _Conv1D(Conv1D):  # type: ignore[misc]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.float().flatten(0, -2)
         found: torch.Tensor = torch.addmm(self.bias.float(), rows, self.weight.float())
