@@ -1,4 +1,4 @@
-"""bitsandbytes' functions, without the compiler that importing them would import.
+"""bitsandbytes' ``functional``, without the compiler that importing it would import.
 
 bitsandbytes gives ``torch.compile`` what it has no kernels for, at its import. That alone imports
 torch's compiler: 43 MB and 1.5 s in each process that computes, of which nothing is ever used on
@@ -14,23 +14,11 @@ _WITHOUT_COMPILER = "TORCHDYNAMO_DISABLE"
 _before = os.environ.get(_WITHOUT_COMPILER)
 os.environ[_WITHOUT_COMPILER] = "1"
 try:
-    from bitsandbytes.functional import (
-        QuantState,
-        dequantize_4bit,
-        int8_vectorwise_quant,
-        quantize_4bit,
-        quantize_blockwise,
-    )
+    from bitsandbytes import functional
 finally:
     if _before is None:
         del os.environ[_WITHOUT_COMPILER]
     else:
         os.environ[_WITHOUT_COMPILER] = _before
 
-__all__ = [
-    "QuantState",
-    "dequantize_4bit",
-    "int8_vectorwise_quant",
-    "quantize_4bit",
-    "quantize_blockwise",
-]
+__all__ = ["functional"]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, pad
 
-from . import bnb
+from .bnb import functional as bnb
 
 Parts = Mapping[str, torch.Tensor]
 """A weight's tensors by what stands behind ``weight`` in their name, such as ``.absmax``."""

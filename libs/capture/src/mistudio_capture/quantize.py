@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import bnb
+from .bnb import functional as bnb
 
 BLOCK = 64
 """Weights that share a scale, as bitsandbytes has it for 4 bits."""
