@@ -20,7 +20,7 @@ from mistudio_testkit.fixtures import database_url, nats_url, postgres_url, prov
 from mistudio_testkit.servers import nats_server
 
 from .standing import Standing, standing_catalog
-from .support import World, running_world
+from .support import World, open_database, running_world
 
 __all__ = ["database_url", "nats_url", "postgres_url", "provisioned_store"]
 
@@ -65,10 +65,8 @@ async def catalog_url(postgres_url: str, template: str) -> AsyncIterator[str]:
 @pytest_asyncio.fixture
 async def database(catalog_url: str) -> AsyncIterator[Database]:
     """The catalog's storage, open."""
-    opened = Database(catalog_url)
-    await opened.open()
-    yield opened
-    await opened.close()
+    async with open_database(catalog_url) as opened:
+        yield opened
 
 
 def _settings(database_url: str, nats_url: str) -> CatalogSettings:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.factory import create_app
+from mistudio_catalog.storage.database import POOL_MOST, Database
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
@@ -514,6 +515,17 @@ def committed(
         ],
         token_bytes=order.tokens * 4,
     )
+
+
+@asynccontextmanager
+async def open_database(url: str, most: int = POOL_MOST) -> AsyncIterator[Database]:
+    """Open the catalog's storage, beside the catalogs that work on it."""
+    database = Database(url, most)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

@@ -11,13 +11,12 @@ from mistudio_catalog.services.caches import Caches
 from mistudio_catalog.services.context import Context
 from mistudio_catalog.services.retention import Retention
 from mistudio_catalog.services.stores import Stores
-from mistudio_catalog.storage.database import Database
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
 from mistudio_contracts.errors import ErrorCode, ServiceUnavailable
 
-from .support import World, committed, now
+from .support import World, committed, now, open_database
 
 
 async def evict(world: World, cache_id: str) -> int:
@@ -168,12 +167,8 @@ async def test_caches_that_nobody_used_for_a_month_leave(world: World) -> None:
 
 async def columns(settings: CatalogSettings, store_key: str) -> list[str]:
     """Return the columns that the catalog has of a store."""
-    database = Database(settings.database_url)
-    await database.open()
-    async with database.reading() as tx:
-        found = await tx.stores.columns(store_key)
-    await database.close()
-    return list(found)
+    async with open_database(settings.database_url) as database, database.reading() as tx:
+        return list(await tx.stores.columns(store_key))
 
 
 async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) -> None:
@@ -182,18 +177,16 @@ async def sweep(settings: CatalogSettings, now: Callable[[], datetime] = now) ->
     async def nobody(_: Any) -> Any:
         raise ServiceUnavailable("nobody answers")
 
-    database = Database(settings.database_url)
-    await database.open()
-    context = Context(
-        database,
-        settings,
-        inspect=nobody,
-        probe=nobody,
-        count_tokens=nobody,
-        wake=lambda: None,
-        now=now,
-    )
-    retention = Retention(context, Caches(context, Stores(context)))
-    await retention.sweep()
-    await retention.sweep_models()
-    await database.close()
+    async with open_database(settings.database_url) as database:
+        context = Context(
+            database,
+            settings,
+            inspect=nobody,
+            probe=nobody,
+            count_tokens=nobody,
+            wake=lambda: None,
+            now=now,
+        )
+        retention = Retention(context, Caches(context, Stores(context)))
+        await retention.sweep()
+        await retention.sweep_models()

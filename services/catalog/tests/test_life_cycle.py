@@ -10,7 +10,6 @@ import pytest
 from mistudio_catalog.config import CatalogSettings
 from mistudio_catalog.services.context import Context
 from mistudio_catalog.services.loads import Loads
-from mistudio_catalog.storage.database import Database
 from mistudio_contracts import reports as r
 from mistudio_contracts import rpc, subjects, views
 from mistudio_contracts import work as w
@@ -24,6 +23,7 @@ from .support import (
     fingerprint_of,
     loading,
     now,
+    open_database,
     placed,
     prepared,
     running_world,
@@ -167,22 +167,20 @@ async def test_a_load_at_an_edge_that_is_cut_off_is_not_stuck(world: World) -> N
 
     clock = [now()]
     at_an_edge = settings.model_copy(update={"edge": "jetson"})
-    database = Database(settings.database_url)
-    await database.open()
-    context = Context(
-        database, at_an_edge, nobody, nobody, nobody, wake=lambda: None, now=lambda: clock[0]
-    )
-    loads = Loads(context)
-    clock[0] += timedelta(hours=1)
-    await loads.end_stalled()
-    await world.heartbeat()
-    # It is heard again, and has not been able to tell of its progress yet.
-    await loads.end_stalled()
-    assert (await world.model(model.id)).status == "loading"
-    clock[0] += timedelta(seconds=settings.load_stall_seconds + 1)
-    await loads.end_stalled()
-    assert (await world.event(subjects.MODEL_FAILED))["error"]["details"]["reason"] == "stalled"
-    await database.close()
+    async with open_database(settings.database_url) as database:
+        context = Context(
+            database, at_an_edge, nobody, nobody, nobody, wake=lambda: None, now=lambda: clock[0]
+        )
+        loads = Loads(context)
+        clock[0] += timedelta(hours=1)
+        await loads.end_stalled()
+        await world.heartbeat()
+        # It is heard again, and has not been able to tell of its progress yet.
+        await loads.end_stalled()
+        assert (await world.model(model.id)).status == "loading"
+        clock[0] += timedelta(seconds=settings.load_stall_seconds + 1)
+        await loads.end_stalled()
+        assert (await world.event(subjects.MODEL_FAILED))["error"]["details"]["reason"] == "stalled"
 
 
 async def test_pinned_models_are_loaded_when_a_device_starts(world: World) -> None:

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from mistudio_catalog.storage import migrate
-from mistudio_catalog.storage.database import Database
 from mistudio_contracts.values import ResidencyWish
+
+from .support import open_database
 
 RELEASES = sorted((Path(__file__).parent / "releases").glob("*.sql"))
 """What releases have left in databases, as ``deploy/dev/keep_database.py`` writes it."""
@@ -68,12 +69,9 @@ async def test_rows_of_before_keep_what_they_mean_up_and_down(database_url: str)
     await connection.close()
 
     await asyncio.to_thread(migrate.upgrade, database_url)
-    opened = Database(database_url)
-    await opened.open()
-    async with opened.reading() as tx:
+    async with open_database(database_url) as opened, opened.reading() as tx:
         new, old = await tx.models.get("m_new"), await tx.models.get("m_old")
         (device,) = await tx.devices.all()
-    await opened.close()
     assert old is not None
     assert new is not None
     assert old.artifact is not None, "its files are still of the format asked for"
@@ -165,21 +163,16 @@ async def test_what_a_release_has_left_goes_up_and_down_and_up_with_every_row(
 
 async def everything_is_read(url: str, before: Content) -> None:
     """Read what the catalog reads of it, with the code of today."""
-    database = Database(url)
-    await database.open()
-    try:
-        async with database.reading() as tx:
-            for row in before["models"]:
-                assert (await tx.models.get(row["id"])) is not None
-            for row in before["datasets"]:
-                assert (await tx.datasets.get(row["id"])) is not None
-            for row in before["extractions"]:
-                assert (await tx.extractions.get(row["id"])) is not None
-            for row in before["activation_caches"]:
-                cache = await tx.caches.get(row["id"])
-                assert cache is not None
-                assert await tx.caches.columns(cache.id)
-            assert len(await tx.devices.all()) == len(before["devices"])
-            assert len(await tx.stores.evictions_to_order()) <= len(before["store_evictions"])
-    finally:
-        await database.close()
+    async with open_database(url) as database, database.reading() as tx:
+        for row in before["models"]:
+            assert (await tx.models.get(row["id"])) is not None
+        for row in before["datasets"]:
+            assert (await tx.datasets.get(row["id"])) is not None
+        for row in before["extractions"]:
+            assert (await tx.extractions.get(row["id"])) is not None
+        for row in before["activation_caches"]:
+            cache = await tx.caches.get(row["id"])
+            assert cache is not None
+            assert await tx.caches.columns(cache.id)
+        assert len(await tx.devices.all()) == len(before["devices"])
+        assert len(await tx.stores.evictions_to_order()) <= len(before["store_evictions"])

@@ -19,7 +19,7 @@ from mistudio_contracts.errors import InvalidInput, ServiceUnavailable
 from mistudio_contracts.states import ModelStatus
 from mistudio_testkit.bus import until
 
-from .support import now
+from .support import now, open_database
 from .test_extraction_states import waiting
 from .test_model_states import pending
 
@@ -62,24 +62,22 @@ async def test_a_connection_comes_back_as_it_is_and_without_its_transaction(
     catalog_url: str,
 ) -> None:
     """Nothing is asked of the server for that, unless a transaction has to be ended."""
-    database = Database(catalog_url, most=1)
-    await database.open()
-    seen = await asyncpg.connect(catalog_url)
-    try:
-        async with database.reading() as tx:
-            await tx.models.get("m_none")
-        last = "SELECT query FROM pg_stat_activity WHERE query LIKE '%FROM models WHERE id%'"
-        here = "datname = current_database() AND pid <> pg_backend_pid()"
-        assert len(await seen.fetch(f"{last} AND {here}")) == 1
-        with contextlib.suppress(ZeroDivisionError):
-            async with database.transaction() as tx:
-                await tx.models.insert(pending())
-                _ = 1 // 0
-        async with database.reading() as tx:
-            assert await tx.models.get(pending().id) is None
-    finally:
-        await seen.close()
-        await database.close()
+    async with open_database(catalog_url, most=1) as database:
+        seen = await asyncpg.connect(catalog_url)
+        try:
+            async with database.reading() as tx:
+                await tx.models.get("m_none")
+            last = "SELECT query FROM pg_stat_activity WHERE query LIKE '%FROM models WHERE id%'"
+            here = "datname = current_database() AND pid <> pg_backend_pid()"
+            assert len(await seen.fetch(f"{last} AND {here}")) == 1
+            with contextlib.suppress(ZeroDivisionError):
+                async with database.transaction() as tx:
+                    await tx.models.insert(pending())
+                    _ = 1 // 0
+            async with database.reading() as tx:
+                assert await tx.models.get(pending().id) is None
+        finally:
+            await seen.close()
 
 
 async def test_a_page_is_read_off_an_index_and_not_sorted(database: Database) -> None:
