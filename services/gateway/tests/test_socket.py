@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from starlette.websockets import WebSocket, WebSocketState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -375,3 +376,37 @@ async def test_clients_beyond_the_limit_are_asked_to_come_later(bus, catalog, ki
         await first.subscribe()
         async with kit.listening(small) as second:
             assert await closed(second.connection) == 1013
+
+
+async def test_a_client_that_leaves_while_two_things_are_sent_to_it_is_no_fault(
+    gateway, catalog, kit, caplog
+):
+    """The first that finds the connection gone ends it; the second hears that it has ended."""
+    here = gateway.app.state.gateway
+    sequence = await catalog.publish(registered())
+    await kit.until(lambda: here.hub.newest >= sequence)
+    sending, gone = asyncio.Event(), asyncio.Event()
+    messages = iter([{"subscribe": {"after": sequence - 1}}, {"subscribe": "nonsense"}])
+
+    async def receive():
+        message = next(messages)
+        if message["subscribe"] == "nonsense":
+            await sending.wait()
+        return {"type": "websocket.receive", "text": json.dumps(message)}
+
+    async def send(message):
+        if message["type"] == "websocket.accept":
+            return
+        if json.loads(message["text"])["type"] == "subscribed":
+            sending.set()
+            await gone.wait()
+            return
+        gone.set()
+        raise OSError("the client is gone")
+
+    websocket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+    websocket.client_state = WebSocketState.CONNECTED
+    await websocket.accept()
+    with caplog.at_level("WARNING"):
+        await asyncio.wait_for(session.Session(websocket, here, 60).run(), 20)
+    assert not caplog.records

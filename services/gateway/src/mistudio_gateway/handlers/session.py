@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from pydantic import ValidationError
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mistudio_contracts.base import utcnow
 from mistudio_contracts.errors import ErrorBody, InvalidInput, MiStudioError, ServiceUnavailable
@@ -215,6 +215,10 @@ class Session:
         await self._send(ErrorFrame(data=body).model_dump_json())
 
     async def _send(self, text: str) -> None:
+        # Two tasks send. That the first found the client gone is a bug to starlette when the
+        # second comes; nothing else ends the connection while they run.
+        if self._websocket.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnect(1006)
         await self._websocket.send_text(text)
         self._here.metrics.frames.inc()
 

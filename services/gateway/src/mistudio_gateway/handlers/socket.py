@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -42,7 +43,8 @@ async def events_socket(websocket: WebSocket) -> None:
         return
     clients = here.sockets
     if len(clients) >= here.settings.socket_clients:
-        await websocket.close(TRY_LATER, "too many clients")
+        with suppress(WebSocketDisconnect):
+            await websocket.close(TRY_LATER, "too many clients")
         return
     lasts = principal.expires_at - utcnow()
     session = Session(websocket, here, max(0.0, lasts.total_seconds()))
@@ -77,8 +79,6 @@ async def _token(websocket: WebSocket, offered: list[str], seconds: float) -> st
 
 
 async def _refuse(websocket: WebSocket, body: ErrorBody, code: int) -> None:
-    try:
+    with suppress(WebSocketDisconnect):
         await websocket.send_text(ErrorFrame(data=body).model_dump_json())
         await websocket.close(code, body.message[:100])
-    except WebSocketDisconnect:
-        return
