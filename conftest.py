@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -11,6 +12,9 @@ from mistudio_testkit.nightly import skip_what_is_nightly
 # Threads that wait for each other cost tiny models more than they save, above all on a machine
 # that tests already keep busy. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Each worker imports every test and what it tests, of which nothing is garbage.
+gc.disable()
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of the same name.
@@ -26,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run where pytest-xdist sees no groups: each worker would start every server."""
+    gc.freeze()
+    gc.enable()
     if hasattr(session.config, "workerinput") and session.config.getoption("loadgroup"):
         ungrouped = [item.nodeid for item in session.items if "@" not in item.nodeid]
         if ungrouped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -80,9 +81,13 @@ def _import(services: list[str]) -> None:
 
         # Read by huggingface_hub once, when it is imported.
         os.environ.update(HUB_ENVIRONMENT)
+    gc.disable()
     for service in services:
         for module in (*_HEAVY[service], _MAIN[service]):
             import_module(module)
+    # A fork that looked through what was imported would copy it.
+    gc.freeze()
+    gc.enable()
 
 
 def _answer(answer: Any) -> None:
