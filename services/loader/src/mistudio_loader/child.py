@@ -8,6 +8,7 @@ end of standard input does.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from mistudio_contracts import MiStudioError
 from .domain.progress import Step
 
 _PR_SET_PDEATHSIG = 1
+_YOUNG_OBJECTS = 20_000
 
 
 def main() -> None:
@@ -29,6 +31,8 @@ def main() -> None:
     parent, kind, body = _read_job()
     out = _take_stdout()
     _die_with(parent)
+    # What it imports makes half a million objects, of which none is garbage.
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
     def say(message: dict[str, Any]) -> None:
         out.write(json.dumps(message) + "\n")
