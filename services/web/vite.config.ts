@@ -32,7 +32,7 @@ export default defineConfig({
     environment: "jsdom",
     setupFiles: ["src/testing/setup.ts"],
     css: false,
-    testTimeout: 120_000,
+    testTimeout: 600_000,
     // One document for all files of a worker: making it anew takes longer than the tests.
     isolate: false,
   },

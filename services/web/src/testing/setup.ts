@@ -10,7 +10,7 @@ import { useToasts } from "@/state/toasts";
 import { useUploads } from "@/state/uploads";
 
 // On a busy machine a second is soon over.
-configure({ asyncUtilTimeout: 30_000 });
+configure({ asyncUtilTimeout: 120_000 });
 
 function begin<T>(store: Pick<StoreApi<T>, "setState" | "getInitialState">): void {
   store.setState(store.getInitialState(), true);
