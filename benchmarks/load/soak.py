@@ -64,7 +64,11 @@ def turn(site: Site, frames: Frames, model_id: str, dataset_id: str) -> None:
 def run(home: Path, hours: float) -> dict[str, Any]:
     """Return how the memory of each program went over so many hours' work."""
     checkpoint = make_model(home / "models" / "tiny", "gpt2")
-    env = {"LOAD_REQUESTS_PER_HOUR": "1000000", "SHARD_TOKENS": str(SHARD_TOKENS)}
+    env = {
+        "LOAD_REQUESTS_PER_HOUR": "1000000",
+        "SHARD_TOKENS": str(SHARD_TOKENS),
+        "RING_EVENTS": str(RING_EVENTS),
+    }
     turns = max(4, round(hours * TURNS_AN_HOUR))
     with EmbeddedStack(home / "data", allow=[home / "models"], env=env) as stack:
         site = Site(stack.url, stack.token)

@@ -30,7 +30,7 @@ took what a later load had found, 1014 an artifact that nobody knew of, and 1011
 command which came again was done.
 """
 
-FEW = [*FOUND, *(seed for seed in range(10) if seed not in FOUND)][:10]
+FEW = [*FOUND, *(seed for seed in range(10) if seed not in FOUND)][: max(10, len(FOUND))]
 MANY, NODES = range(200), range(1000, 1020)
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
