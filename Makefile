@@ -24,20 +24,7 @@ demo: web ## From nothing to activations on disk: a real model, real text, the w
 
 .PHONY: test
 test: ## Every check and every test
-	@# What leaves processors idle runs side by side. The web UI is built, since tests open it, beside
-	@# the setup, unless Node itself comes from there. A first look at the tests compiles on one
-	@# processor what every worker would else compile for itself; types, and what else there is to
-	@# check of the web UI, are beside it and take what the tests leave of the processors.
-	@deploy/dev/node --there || deploy/dev/setup || exit 1; \
-	deploy/dev/web build & built=$$!; \
-	deploy/dev/setup && \
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports; quick=$$?; \
-	wait $$built && [ $$quick = 0 ] || exit 1; \
-	told=$$(mktemp); (ended=0; nice $(BIN)/mypy || ended=1; \
-	nice deploy/dev/web lint typecheck test || ended=1; exit $$ended) > $$told 2>&1 & checks=$$!; \
-	$(BIN)/pytest --collect-only -q > /dev/null; \
-	$(BIN)/pytest -n $(WORKERS) $(ARGS); tests=$$?; \
-	wait $$checks; checked=$$?; cat $$told; rm -f $$told; exit $$((tests + checked))
+	@deploy/dev/test $(WORKERS) $(ARGS)
 
 .PHONY: families
 families: setup ## Run every family in every format and write docs/families.md
