@@ -139,11 +139,10 @@ def orphans(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     "way",
     [
-        "hub",
         "int4",
         *(
             pytest.param(each, marks=pytest.mark.nightly("ten kills more"))
-            for each in ("directory", "cast", "pickle")
+            for each in ("hub", "directory", "cast", "pickle")
         ),
     ],
     indirect=True,

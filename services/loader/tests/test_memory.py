@@ -54,6 +54,7 @@ def zeros(path: Path, size: int) -> Path:
     return path
 
 
+@pytest.mark.nightly("half a gigabyte, in a process of its own")
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
 def test_a_cast_takes_little_memory_however_large_the_tensor(tmp_path: Path) -> None:
     source = zeros(tmp_path / "large.safetensors", 512 * 2**20)
@@ -66,6 +67,7 @@ def test_a_cast_takes_little_memory_however_large_the_tensor(tmp_path: Path) -> 
     assert int(done.stdout) < 128 * 1024
 
 
+@pytest.mark.nightly("half a gigabyte, in a process of its own")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_pickle_takes_the_memory_of_a_tensor_not_of_the_file(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "pytorch_model.bin"), str(tmp_path / "out.safetensors")]

@@ -341,7 +341,13 @@ class TestModels:
             assert visible(settings.model_cache_dir) == set()
         assert left_over(settings.model_cache_dir) == []
 
-    @pytest.mark.parametrize("stage", ["downloading", "quantizing"])
+    @pytest.mark.parametrize(
+        "stage",
+        [
+            pytest.param("downloading", marks=pytest.mark.nightly("one kill more")),
+            "quantizing",
+        ],
+    )
     async def test_a_killed_child_is_followed_by_another(
         self, catalog: Catalog, settings: LoaderSettings, long_work: Any, stage: str
     ) -> None:

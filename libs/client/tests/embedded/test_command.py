@@ -237,6 +237,7 @@ class TestDetached:
         assert "mistudio up" in refused.stderr
 
 
+@pytest.mark.nightly("int8 and int4 in processes of their own")
 def test_doctor_names_each_check_and_its_remedy(run: Run) -> None:
     done = run("doctor", "--json", "--port", "0")
     found = {finding["check"]: finding for finding in json.loads(done.stdout)}

@@ -320,6 +320,7 @@ class TestLife:
         with stack:
             assert ready(stack)
 
+    @pytest.mark.nightly("a stack of its own")
     def test_a_detached_stack_outlives_the_process_that_started_it(
         self, make_stack: MakeStack, data_dir: Path
     ) -> None:

@@ -201,6 +201,7 @@ class Device:
         # What is imported stays: looking through it at each departure would take half a second.
         gc.collect()
         gc.freeze()
+        trim()
         self._baseline = int(psutil.Process().memory_info().rss)
         return facts
 
